@@ -1,0 +1,92 @@
+"""Teltonika's wire protocol, sans-IO: bytes to records and back.
+
+Nothing in this package opens a socket, reads a clock or writes a file. The names below are
+its public face; everything else is an internal of the module it stands in.
+"""
+
+from teltonika.codecs.avl import AvlCodec
+from teltonika.codecs.connection import ConnectionState, DeviceConnection, ServerConnection
+from teltonika.codecs.crc import crc16_ibm
+from teltonika.codecs.errors import (
+    CrcMismatchError,
+    DecodeError,
+    EncodeError,
+    ErrorCode,
+    FramingError,
+    NotDecodedYetError,
+    RecordError,
+    TeltonikaError,
+    UnknownCodecError,
+)
+from teltonika.codecs.events import (
+    AvlPacketReceived,
+    CrcFailed,
+    DeviceEvent,
+    FrameSkipped,
+    HandshakeAnswered,
+    ImeiReceived,
+    PacketAcknowledged,
+    PingReceived,
+    ProtocolViolation,
+    ServerEvent,
+)
+from teltonika.codecs.framing import MAX_PACKET_SIZE, decode_packet, encode_packet
+from teltonika.codecs.handshake import (
+    decode_imei,
+    encode_imei,
+    luhn_check_digit,
+    luhn_valid,
+    parse_imei,
+)
+from teltonika.codecs.records import (
+    AvlPacket,
+    AvlRecord,
+    GenerationType,
+    IoElement,
+    IoElements,
+    Priority,
+)
+from teltonika.codecs.registry import CODECS, CodecRegistry
+
+__all__ = [
+    "CODECS",
+    "MAX_PACKET_SIZE",
+    "AvlCodec",
+    "AvlPacket",
+    "AvlPacketReceived",
+    "AvlRecord",
+    "CodecRegistry",
+    "ConnectionState",
+    "CrcFailed",
+    "CrcMismatchError",
+    "DecodeError",
+    "DeviceConnection",
+    "DeviceEvent",
+    "EncodeError",
+    "ErrorCode",
+    "FrameSkipped",
+    "FramingError",
+    "GenerationType",
+    "HandshakeAnswered",
+    "ImeiReceived",
+    "IoElement",
+    "IoElements",
+    "NotDecodedYetError",
+    "PacketAcknowledged",
+    "PingReceived",
+    "Priority",
+    "ProtocolViolation",
+    "RecordError",
+    "ServerConnection",
+    "ServerEvent",
+    "TeltonikaError",
+    "UnknownCodecError",
+    "crc16_ibm",
+    "decode_imei",
+    "decode_packet",
+    "encode_imei",
+    "encode_packet",
+    "luhn_check_digit",
+    "luhn_valid",
+    "parse_imei",
+]

@@ -1,0 +1,101 @@
+"""Every exception of the codecs, in one tree.
+
+TeltonikaError
+├── DecodeError              bytes that are not what the protocol says; knows where
+│   ├── FramingError         the stream cannot be followed: IMEI, preamble, length, end
+│   ├── CrcMismatchError     a whole packet whose CRC is wrong
+│   ├── UnknownCodecError    a codec id that the protocol does not know
+│   ├── NotDecodedYetError   a codec or transport that is known but has no decoder here yet
+│   └── RecordError          a whole, checked packet whose inside contradicts itself
+└── EncodeError              a value that does not fit its field on the wire
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Short, stable names of what can be wrong with bytes; they stand in JSON output and logs."""
+
+    TRUNCATED = "truncated"
+    IMEI_LENGTH = "imei_length"
+    IMEI_DIGITS = "imei_digits"
+    IMEI_LUHN = "imei_luhn"
+    BAD_PREAMBLE = "bad_preamble"
+    BAD_LENGTH = "bad_length"
+    PACKET_TOO_LARGE = "packet_too_large"
+    CRC_MISMATCH = "crc_mismatch"
+    UNKNOWN_CODEC = "unknown_codec"
+    NOT_DECODED_YET = "not_decoded_yet"
+    RECORD_COUNT_MISMATCH = "record_count_mismatch"
+    IO_COUNT_MISMATCH = "io_count_mismatch"
+    TRAILING_BYTES = "trailing_bytes"
+    UNRECOGNISED = "unrecognised"
+    BAD_HEX = "bad_hex"
+
+
+class TeltonikaError(Exception):
+    """The root: whatever this package raises on purpose is one of these."""
+
+
+class DecodeError(TeltonikaError):
+    """Bytes that are not what the protocol says.
+
+    ``offset`` is the byte where it went wrong, counted from the start of what was handed in:
+    a packet for a codec or a connection, the whole input for ``find_packets``. ``expected``
+    and ``found`` are the two values that disagree, where there are two.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        offset: int,
+        message: str,
+        *,
+        expected: int | str | None = None,
+        found: int | str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.offset = offset
+        self.message = message
+        self.expected = expected
+        self.found = found
+
+    def __eq__(self, other: object) -> bool:
+        """Equal if they say the same: events that carry errors are values."""
+        return isinstance(other, DecodeError) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[ErrorCode, int, str]:
+        return self.code, self.offset, self.message
+
+
+class FramingError(DecodeError):
+    """The byte stream cannot be followed any further."""
+
+
+class CrcMismatchError(DecodeError):
+    """A whole packet arrived, and its CRC is wrong. ``expected`` is the packet's own value."""
+
+
+class UnknownCodecError(DecodeError):
+    """A codec id that the protocol does not know. ``found`` is the id."""
+
+
+class NotDecodedYetError(DecodeError):
+    """A codec or a transport that is known, and that nothing here decodes yet."""
+
+
+class RecordError(DecodeError):
+    """The inside of a packet with a right CRC contradicts itself."""
+
+
+class EncodeError(TeltonikaError):
+    """A value that does not fit its field on the wire; ``field`` names it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message

@@ -1,0 +1,58 @@
+"""Which codec a codec id stands for."""
+
+from collections.abc import Iterable, Iterator
+
+from teltonika.codecs.avl import AvlCodec
+from teltonika.codecs.codec8 import CODEC8
+from teltonika.codecs.codec8e import CODEC8_EXTENDED
+from teltonika.codecs.codec16 import CODEC16
+from teltonika.codecs.errors import ErrorCode, NotDecodedYetError, UnknownCodecError
+
+# Command codecs: the protocol knows them, and no decoder here does yet.
+NOT_DECODED_YET = {0x0C: "12", 0x0D: "13", 0x0E: "14", 0x0F: "15"}
+
+
+class CodecRegistry:
+    """A value that maps codec ids, and the names ``8``, ``8E``, ``16``, to codecs."""
+
+    def __init__(self, codecs: Iterable[AvlCodec]) -> None:
+        self._by_id = {codec.codec_id: codec for codec in codecs}
+        self._by_name = {codec.name: codec for codec in self._by_id.values()}
+
+    def __iter__(self) -> Iterator[AvlCodec]:
+        return iter(self._by_id.values())
+
+    def by_name(self, name: str) -> AvlCodec:
+        """The codec called ``8``, ``8E`` or ``16`` (case does not matter). Raises ValueError."""
+        codec = self._by_name.get(name.upper())
+        if codec is None:
+            raise ValueError(f"no AVL codec is called {name!r}: one of {', '.join(self._by_name)}")
+        return codec
+
+    def by_id(self, codec_id: int, offset: int = 0) -> AvlCodec:
+        """The codec of a packet's codec id, which stands at byte ``offset``.
+
+        Raises UnknownCodecError, or NotDecodedYetError for the command codecs.
+        """
+        codec = self._by_id.get(codec_id)
+        if codec is not None:
+            return codec
+        if codec_id in NOT_DECODED_YET:
+            raise NotDecodedYetError(
+                ErrorCode.NOT_DECODED_YET,
+                offset,
+                f"codec {NOT_DECODED_YET[codec_id]} (0x{codec_id:02X}) at byte {offset}: "
+                "known, not decoded yet",
+                found=codec_id,
+            )
+        known = ", ".join(f"0x{known_id:02X}" for known_id in sorted(self._by_id))
+        raise UnknownCodecError(
+            ErrorCode.UNKNOWN_CODEC,
+            offset,
+            f"codec id at byte {offset}: found 0x{codec_id:02X}, which is none of {known}",
+            expected=known,
+            found=codec_id,
+        )
+
+
+CODECS = CodecRegistry((CODEC8, CODEC8_EXTENDED, CODEC16))
