@@ -1,0 +1,102 @@
+"""`teltonika serve`: the ingest server."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from teltonika.cli.errors import FAILED, USAGE, fail
+from teltonika.cli.event_loop import run
+from teltonika.cli.output import print_json
+from teltonika.server import ServerError, ServerSettings
+from teltonika.server import serve as run_server
+from teltonika.server.errors import InvalidRedisUrlError
+from teltonika.server.logs import LogFormat, LogLevel, configure_logs
+
+DEFAULTS = ServerSettings()
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = DEFAULTS.host,
+    port: Annotated[
+        int, typer.Option(help="TCP port for devices; 0 takes any free one.", min=0, max=65535)
+    ] = DEFAULTS.port,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of the Redis to write to, such as redis://localhost:6379/0. "
+            "Without it an embedded Valkey is started in the data directory.",
+            show_default="embedded",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path, typer.Option(help="Where the embedded Valkey and the instance id are kept.")
+    ] = DEFAULTS.data_dir,
+    instance_id: Annotated[
+        str | None,
+        typer.Option(
+            help="This instance's name in Redis.", show_default="made once, kept in the data dir"
+        ),
+    ] = None,
+    telemetry_stream: Annotated[
+        str, typer.Option(help="Redis stream that every AVL record is added to.")
+    ] = DEFAULTS.telemetry_stream,
+    stream_maxlen: Annotated[
+        int, typer.Option(help="Trim the stream to about so many entries; 0 never does.", min=0)
+    ] = DEFAULTS.stream_maxlen,
+    handshake_timeout: Annotated[
+        float, typer.Option(help="Seconds a device has to say its IMEI.", min=0.1)
+    ] = DEFAULTS.handshake_timeout_s,
+    idle_timeout: Annotated[
+        float, typer.Option(help="Seconds of silence before a connection is closed.", min=1)
+    ] = DEFAULTS.idle_timeout_s,
+    drain_timeout: Annotated[
+        float, typer.Option(help="Seconds to store and acknowledge what was read, at the end.")
+    ] = DEFAULTS.drain_timeout_s,
+    max_packet_size: Annotated[
+        int, typer.Option(help="Largest packet that is taken, in bytes.", min=64)
+    ] = DEFAULTS.max_packet_size,
+    require_luhn: Annotated[
+        bool, typer.Option("--require-luhn", help="Reject IMEIs whose check digit is wrong.")
+    ] = DEFAULTS.require_luhn,
+    log_format: Annotated[LogFormat, typer.Option(help="Logs go to standard error.")] = (
+        LogFormat.CONSOLE
+    ),
+    log_level: Annotated[LogLevel, typer.Option(help="The least that is logged.")] = LogLevel.INFO,
+) -> None:
+    """Take packets from devices, store every record on a Redis stream, then acknowledge.
+
+    Once it accepts connections it prints one line of JSON: port, Redis URL, instance id, pid.
+    SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first.
+    """
+    configure_logs(log_format, log_level)
+    settings = ServerSettings(
+        host=host,
+        port=port,
+        redis_url=redis,
+        data_dir=data_dir,
+        instance_id=instance_id,
+        telemetry_stream=telemetry_stream,
+        stream_maxlen=stream_maxlen,
+        handshake_timeout_s=handshake_timeout,
+        idle_timeout_s=idle_timeout,
+        drain_timeout_s=drain_timeout,
+        max_packet_size=max_packet_size,
+        require_luhn=require_luhn,
+    )
+    try:
+        run(_serve_until_signal(settings))
+    except InvalidRedisUrlError as error:
+        fail(str(error), USAGE)
+    except ServerError as error:
+        fail(str(error), FAILED)
+
+
+async def _serve_until_signal(settings: ServerSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await run_server(settings, stop, on_listening=print_json)

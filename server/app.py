@@ -1,0 +1,119 @@
+"""One instance, put together: data directory, Redis, publisher, port; and its end."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from teltonika.server.config import ServerSettings
+from teltonika.server.counters import Counters
+from teltonika.server.data_dir import DataDirectory
+from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.errors import DataDirectoryBusyError, RedisUnavailableError
+from teltonika.server.listener import Listener
+from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
+
+log = structlog.get_logger()
+
+
+class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening"):
+    """What `serve` says once it accepts connections; as JSON, the line of CONTRACT, section 2."""
+
+    host: str
+    port: int
+    redis: str
+    """A URL that redis-py opens, without its password."""
+    instance_id: str
+    pid: int
+
+
+async def serve(
+    settings: ServerSettings,
+    stop: asyncio.Event,
+    on_listening: Callable[[Listening], None] = lambda _: None,
+) -> None:
+    """Run one instance until ``stop`` is set; then drain it and return.
+
+    Raises ServerError, in a sentence for the operator, if it cannot start.
+    """
+    counters = Counters()
+    async with contextlib.AsyncExitStack() as stack:
+        instance_id = _claim_instance_id(settings, stack)
+        redis_url = await stack.enter_async_context(_redis(settings))
+        listener = Listener(settings, redis_url, counters)
+        async with background(listener.publisher.run(), listener.watch()):
+            port = await listener.listen()
+            address = Listening(
+                settings.host, port, redacted_url(redis_url), instance_id, os.getpid()
+            )
+            log.info("listening", **msgspec.structs.asdict(address))
+            on_listening(address)
+            await stop.wait()
+            log.info("draining")
+            await listener.drain()
+        log.info("stopped", **msgspec.structs.asdict(counters))
+
+
+@contextlib.asynccontextmanager
+async def background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run ``work`` beside the body, and cancel it when the body is done.
+
+    If one of them fails, the body is cancelled and that failure raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+            yield
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failures:
+        if len(failures.exceptions) == 1:
+            raise failures.exceptions[0] from None
+        raise
+
+
+def _claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStack) -> str:
+    """Take the data directory where one is needed, and say who we are."""
+    if settings.redis_url is not None and settings.instance_id is not None:
+        return settings.instance_id
+    try:
+        directory = stack.enter_context(DataDirectory(settings.data_dir))
+    except DataDirectoryBusyError as error:
+        if settings.redis_url is None:
+            raise
+        raise DataDirectoryBusyError(f"{error}, or an --instance-id") from None
+    return settings.instance_id or directory.instance_id()
+
+
+@contextlib.asynccontextmanager
+async def _redis(settings: ServerSettings) -> AsyncIterator[str]:
+    """The URL of the Redis that was named, or of an embedded one that lives as long as the body."""
+    if settings.redis_url is not None:
+        await _check_redis(settings.redis_url)
+        yield settings.redis_url
+        return
+    embedded = EmbeddedValkey(settings.data_dir / "valkey")
+    await embedded.start()
+    try:
+        async with background(embedded.keep_up()):
+            yield embedded.url
+    finally:
+        await embedded.stop()
+
+
+async def _check_redis(url: str) -> None:
+    """A Redis that is wrong from the start is a mistake to tell, not one to wait for."""
+    link = RedisLink(check_redis_url(url))
+    try:
+        await link.connect()
+        await link.execute("PING")
+    except (RedisError, OSError) as error:
+        raise RedisUnavailableError(
+            f"cannot use the Redis at {redacted_url(url)}: {error}"
+        ) from error
+    finally:
+        await link.close()

@@ -1,0 +1,45 @@
+"""The server's settings, each with its default."""
+
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from teltonika.codecs import MAX_PACKET_SIZE
+
+
+def default_data_dir() -> Path:
+    """The platform's place for a user's data, such as ``~/.local/share/teltonika``."""
+    return Path(platformdirs.user_data_dir("teltonika", appauthor=False))
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instance is told at its start; nothing of it changes while it runs."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - devices come from outside
+    port: int = 5027
+    """0 takes any free port."""
+
+    redis_url: str | None = None
+    """None starts the embedded Valkey in ``data_dir``."""
+    data_dir: Path = msgspec.field(default_factory=default_data_dir)
+    instance_id: str | None = None
+    """None makes one from the host's name and keeps it in ``data_dir``."""
+
+    telemetry_stream: str = "telemetry:teltonika"
+    stream_maxlen: int = 1_000_000
+    """Entries the stream is trimmed to, roughly; 0 never trims."""
+
+    handshake_timeout_s: float = 10.0
+    idle_timeout_s: float = 3_900.0
+    """The longest usual period of a parked device is an hour; this is a little more."""
+    drain_timeout_s: float = 10.0
+    max_packet_size: int = MAX_PACKET_SIZE
+    """Bytes of a whole packet."""
+    require_luhn: bool = False
+    """Reject an IMEI whose check digit is wrong."""
+
+    max_unconfirmed_session_bytes: int = 262_144
+    """Bytes of packets that one device may have unconfirmed before its socket is not read."""
+    max_unconfirmed_total_bytes: int = 67_108_864
+    """The same for all devices together."""

@@ -1,0 +1,28 @@
+"""What the server counts while it runs; logged at its end."""
+
+import msgspec
+
+
+class Counters(msgspec.Struct):
+    """All start at zero and only grow."""
+
+    connections: int = 0
+    handshakes_accepted: int = 0
+    handshakes_rejected: int = 0
+    takeovers: int = 0
+    packets: int = 0
+    """Whole, checked, decoded AVL packets."""
+    records: int = 0
+    records_stored: int = 0
+    """Records that Redis confirmed."""
+    crc_failures: int = 0
+    unknown_codecs: int = 0
+    frames_skipped: int = 0
+    """Packets of codecs that are known and not decoded yet."""
+    violations: int = 0
+    repeated_io_ids: int = 0
+    """Values that a later value of the same IO id replaced in ``attributes``."""
+    handshake_timeouts: int = 0
+    idle_timeouts: int = 0
+    backpressure_pauses: int = 0
+    redis_failures: int = 0

@@ -1,0 +1,58 @@
+"""The data directory: one server's own place on disk, locked while it runs."""
+
+import os
+import re
+import secrets
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from teltonika.server.errors import DataDirectoryBusyError, ServerError
+from teltonika.server.file_lock import FileLock
+
+
+class DataDirectory:
+    """A directory that belongs to one server process at a time.
+
+    A context manager: entering takes the lock, or raises DataDirectoryBusyError. The lock is the
+    kernel's, so it is gone with the process, however that ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / "server.lock")
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            locked = self._lock.acquire()
+        except OSError as error:
+            raise ServerError(
+                f"cannot use the data directory {self.path}: {error.strerror}"
+            ) from error
+        if not locked:
+            raise DataDirectoryBusyError(
+                f"the data directory {self.path} is in use by another server "
+                f"(pid {self._lock.read() or 'unknown'}): give this one a --data-dir of its own"
+            )
+        self._lock.write(str(os.getpid()))
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def instance_id(self) -> str:
+        """The instance's id: made at the first start, the same at every later one."""
+        file = self.path / "instance-id"
+        if file.exists() and (kept := file.read_text().strip()):
+            return kept
+        host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()) or "host"
+        made = f"{host}-{secrets.token_hex(4)}"
+        file.write_text(f"{made}\n")
+        return made

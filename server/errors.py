@@ -1,0 +1,33 @@
+"""What keeps the server from running: said to the operator in one sentence.
+
+ServerError
+├── DataDirectoryBusyError   another server works in this data directory
+├── EmbeddedRedisError       the embedded Valkey does not start, or does not end
+├── InvalidRedisUrlError     not a URL that leads to a Redis
+├── RedisUnavailableError    the Redis that was named does not answer
+└── ListenError              the port cannot be listened on
+"""
+
+
+class ServerError(Exception):
+    """The root. The message is a whole sentence for the person who started the server."""
+
+
+class DataDirectoryBusyError(ServerError):
+    pass
+
+
+class EmbeddedRedisError(ServerError):
+    pass
+
+
+class InvalidRedisUrlError(ServerError):
+    pass
+
+
+class RedisUnavailableError(ServerError):
+    pass
+
+
+class ListenError(ServerError):
+    pass

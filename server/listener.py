@@ -1,0 +1,131 @@
+"""The port: accepts connections, knows each one, and ends those that are silent."""
+
+import asyncio
+
+import structlog
+
+from teltonika.server.config import ServerSettings
+from teltonika.server.counters import Counters
+from teltonika.server.errors import ListenError
+from teltonika.server.publisher import Publisher
+from teltonika.server.session import Pause, Session
+
+log = structlog.get_logger()
+
+BACKLOG = 4096
+WATCH_PERIOD_S = 1.0
+
+
+class Listener:
+    """All sessions of an instance."""
+
+    def __init__(self, settings: ServerSettings, redis_url: str, counters: Counters) -> None:
+        self.settings = settings
+        self.counters = counters
+        self.publisher = Publisher(
+            redis_url,
+            settings.telemetry_stream,
+            settings.stream_maxlen,
+            settings.max_unconfirmed_total_bytes,
+            counters,
+            full=self._pause_all,
+            drained=self._resume_all,
+        )
+        self.now = asyncio.get_running_loop().time
+        self._server: asyncio.Server | None = None
+        self._sessions: set[Session] = set()
+        self._by_imei: dict[str, Session] = {}
+        self._draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def listen(self) -> int:
+        """Open the port; returns its number. Raises ListenError."""
+        host, port = self.settings.host, self.settings.port
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Session(self), host, port, backlog=BACKLOG
+            )
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ListenError(f"cannot listen on {host}:{port}: {reason}") from error
+        name: tuple[str, int] = self._server.sockets[0].getsockname()
+        return name[1]
+
+    async def watch(self) -> None:
+        """End connections that do not say their IMEI in time, or have been silent too long."""
+        while True:
+            await asyncio.sleep(WATCH_PERIOD_S)
+            now = self.now()
+            for session in list(self._sessions):
+                silent_s = now - session.last_activity
+                if session.imei is None:
+                    if silent_s > self.settings.handshake_timeout_s:
+                        self.counters.handshake_timeouts += 1
+                        log.warning("handshake_timeout", peer=session.peer)
+                        session.abort("handshake timeout")
+                elif silent_s > self.settings.idle_timeout_s:
+                    self.counters.idle_timeouts += 1
+                    session.abort("idle timeout")
+
+    async def drain(self) -> None:
+        """Accept nobody; store and acknowledge what was read; close everything.
+
+        After the drain time-out what is left is closed unacknowledged: devices keep it.
+        """
+        self._draining = True
+        if self._server is not None:
+            self._server.close()
+        for session in list(self._sessions):
+            session.end("server stops")
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout_s):
+                await self._empty.wait()
+        except TimeoutError:
+            log.warning(
+                "drain_timeout",
+                connections=len(self._sessions),
+                unconfirmed_packets=self.publisher.unconfirmed_packets,
+            )
+            for session in list(self._sessions):
+                session.abort("server stops")
+            await self._empty.wait()
+
+    # -- sessions call these ---------------------------------------------------------------
+
+    def session_opened(self, session: Session) -> None:
+        self.counters.connections += 1
+        self._sessions.add(session)
+        self._empty.clear()
+        if self._draining:
+            session.abort("server stops")
+        elif self.publisher.is_full:
+            session.pause(Pause.ALL_BYTES)
+
+    def session_identified(self, session: Session) -> None:
+        """The newest connection of an IMEI is the device; an older one is half-open or a ghost."""
+        assert session.imei is not None
+        older = self._by_imei.get(session.imei)
+        self._by_imei[session.imei] = session
+        if older is not None:
+            self.counters.takeovers += 1
+            older.abort("taken over by a newer connection")
+
+    def session_closed(self, session: Session) -> None:
+        self._sessions.discard(session)
+        if session.imei is not None and self._by_imei.get(session.imei) is session:
+            del self._by_imei[session.imei]
+        if not self._sessions:
+            self._empty.set()
+
+    # -- the publisher calls these ---------------------------------------------------------
+
+    def _pause_all(self) -> None:
+        self.counters.backpressure_pauses += 1
+        log.warning("backpressure", unconfirmed_packets=self.publisher.unconfirmed_packets)
+        for session in self._sessions:
+            session.pause(Pause.ALL_BYTES)
+
+    def _resume_all(self) -> None:
+        for session in self._sessions:
+            session.resume(Pause.ALL_BYTES)

@@ -1,0 +1,226 @@
+"""Packets of all sessions, in batches, to Redis; and each one's confirmation back.
+
+A batch is whatever came while the ones before it were written: the publisher never waits to fill
+one. A few are on their way at once, so that decoding and Redis work at the same time. Replies come
+in the order of the commands, so a device's packets are confirmed in their order.
+
+Nothing is confirmed that Redis has not. When the connection breaks, what was on its way is written
+again on the next one: its fate is unknown, and twice on the stream is better than lost. Only what
+belongs to a session that has ended is dropped then: its device was never told of it, keeps it, and
+sends it again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from itertools import chain
+from typing import Protocol
+
+import structlog
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from teltonika.codecs import AvlPacket
+from teltonika.server.counters import Counters
+from teltonika.server.redis_link import RedisLink, pack_command
+from teltonika.server.streams import STORE_PACKET_SCRIPT, STORE_PACKET_SHA, packet_arguments
+
+log = structlog.get_logger()
+
+BATCHES_IN_FLIGHT = 4
+MAX_BATCH_BYTES = 262_144
+REPLY_TIMEOUT_S = 30.0
+"""A batch unconfirmed for so long means a connection that is dead and does not say so."""
+
+
+class Submitter(Protocol):
+    """Who submits a packet: a session."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody waits for the confirmation any more."""
+
+    def confirmed(self, record_count: int, size: int) -> None:
+        """Redis has the packet: ``record_count`` records, ``size`` bytes on the wire."""
+
+
+class _Submission:
+    __slots__ = ("command", "record_count", "size", "submitter")
+
+    def __init__(self, submitter: Submitter, command: bytes, record_count: int, size: int) -> None:
+        self.submitter = submitter
+        self.command = command
+        self.record_count = record_count
+        self.size = size
+
+
+class RedisRefusedError(Exception):
+    """Redis answered commands with an error; whatever it refused is still to be written."""
+
+
+class Publisher:
+    """Writes packets to the telemetry stream. `run` does the work; `submit` only queues.
+
+    ``full`` and ``drained`` are called when the unconfirmed bytes of all sessions together pass
+    ``max_unconfirmed_bytes``, and when they have fallen to a quarter of it.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        stream: str,
+        stream_maxlen: int,
+        max_unconfirmed_bytes: int,
+        counters: Counters,
+        *,
+        full: Callable[[], None],
+        drained: Callable[[], None],
+    ) -> None:
+        self._redis_url = redis_url
+        self._stream = stream
+        self._maxlen = stream_maxlen
+        self._max_unconfirmed_bytes = max_unconfirmed_bytes
+        self._counters = counters
+        self._full = full
+        self._drained = drained
+        self._backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
+
+        self._pending: deque[_Submission] = deque()
+        self._in_flight: deque[deque[_Submission]] = deque()
+        self._refused: list[_Submission] = []
+        self._refusal = ""
+        self._failures = 0  # in a row; a confirmation ends the row
+        self._unconfirmed_bytes = 0
+        self._is_full = False
+        self._work = asyncio.Event()  # something is pending, and a batch more may be in flight
+        self._sent = asyncio.Event()  # something is in flight
+
+    @property
+    def unconfirmed_packets(self) -> int:
+        """Packets that were submitted and are not confirmed."""
+        return len(self._pending) + sum(map(len, self._in_flight)) + len(self._refused)
+
+    @property
+    def is_full(self) -> bool:
+        return self._is_full
+
+    def submit(self, submitter: Submitter, imei: str, packet: AvlPacket, size: int) -> None:
+        """Queue a packet of ``size`` bytes; ``submitter.confirmed`` is called once it is safe."""
+        arguments, repeated = packet_arguments(imei, packet, self._maxlen)
+        self._counters.repeated_io_ids += repeated
+        packed = pack_command("EVALSHA", STORE_PACKET_SHA, 1, self._stream, *arguments)
+        self._pending.append(_Submission(submitter, packed, len(packet.records), size))
+        self._unconfirmed_bytes += size
+        if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
+            self._is_full = True
+            self._full()
+        self._wake_writer()
+
+    async def run(self) -> None:
+        """Write until cancelled, on one connection after another."""
+        while True:
+            link = RedisLink(self._redis_url)
+            try:
+                await self._open(link)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._write_batches(link))
+                    group.create_task(self._read_replies(link))
+            except* (RedisError, OSError, TimeoutError, RedisRefusedError) as errors:
+                self._failures += 1
+                self._counters.redis_failures += 1
+                log.warning(
+                    "redis_unavailable", error=_first_message(errors), failures=self._failures
+                )
+            finally:
+                await link.close()
+            self._take_back()
+            await asyncio.sleep(self._backoff.compute(min(self._failures, 16)))
+
+    async def _open(self, link: RedisLink) -> None:
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            await link.connect()
+            await link.execute("SCRIPT", "LOAD", STORE_PACKET_SCRIPT)
+        if self._failures:
+            log.info("redis_connected", failures=self._failures, waiting=self.unconfirmed_packets)
+
+    async def _write_batches(self, link: RedisLink) -> None:
+        while True:
+            await self._work.wait()
+            batch = self._take_batch()
+            self._in_flight.append(batch)
+            self._sent.set()
+            self._wake_writer()
+            await link.write(b"".join([submission.command for submission in batch]))
+
+    async def _read_replies(self, link: RedisLink) -> None:
+        while True:
+            await self._sent.wait()
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                await self._confirm_batch(link, self._in_flight[0])
+            self._in_flight.popleft()
+            if not self._in_flight:
+                self._sent.clear()
+                if self._refused:
+                    raise RedisRefusedError(self._refusal)
+            self._wake_writer()
+
+    async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
+        """Read the batch's replies; what is left in it afterwards has an unknown fate."""
+        while batch:
+            try:
+                await link.read_reply()
+            except ResponseError as error:
+                self._refusal = str(error)
+                self._refused.append(batch.popleft())
+            else:
+                self._confirm(batch.popleft())
+
+    def _confirm(self, submission: _Submission) -> None:
+        self._failures = 0
+        self._counters.records_stored += submission.record_count
+        self._release(submission)
+        submission.submitter.confirmed(submission.record_count, submission.size)
+
+    def _release(self, submission: _Submission) -> None:
+        self._unconfirmed_bytes -= submission.size
+        if self._is_full and self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4:
+            self._is_full = False
+            self._drained()
+
+    def _take_batch(self) -> deque[_Submission]:
+        batch: deque[_Submission] = deque()
+        size = 0
+        while self._pending and size < MAX_BATCH_BYTES:
+            submission = self._pending.popleft()
+            size += len(submission.command)
+            batch.append(submission)
+        return batch
+
+    def _wake_writer(self) -> None:
+        """After a refusal nothing more is written on that connection: order would be lost."""
+        if self._pending and len(self._in_flight) < BATCHES_IN_FLIGHT and not self._refused:
+            self._work.set()
+        else:
+            self._work.clear()
+
+    def _take_back(self) -> None:
+        """The connection is gone: what it did not confirm is pending again."""
+        again = self._refused
+        self._refused = []
+        for submission in chain.from_iterable(self._in_flight):
+            if submission.submitter.ended:
+                self._release(submission)
+            else:
+                again.append(submission)
+        self._in_flight.clear()
+        self._sent.clear()
+        self._pending.extendleft(reversed(again))
+        self._wake_writer()
+
+
+def _first_message(errors: BaseExceptionGroup[Exception]) -> str:
+    """One line for the log: of a connection's two tasks the first to fail tells why."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

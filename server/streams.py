@@ -1,0 +1,108 @@
+"""The shape of what is written to Redis: the fields of CONTRACT, section 1."""
+
+import base64
+import hashlib
+from importlib import resources
+
+import msgspec
+
+from teltonika.codecs import CODECS, AvlPacket, AvlRecord
+from teltonika.codecs.timestamps import format_timestamp
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that a JavaScript reader of JSON keeps exactly."""
+
+STORE_PACKET_SCRIPT = resources.files("teltonika.server").joinpath("store_packet.lua").read_bytes()
+"""Keys: the stream. Arguments: maxlen (0: never trim), device id, codec, then ts and payload of
+each record. Answers how many entries it added."""
+STORE_PACKET_SHA = hashlib.sha1(STORE_PACKET_SCRIPT, usedforsecurity=False).hexdigest()
+"""What Redis calls the script."""
+
+CODEC_NAMES = {codec.codec_id: codec.name for codec in CODECS}
+
+
+class BigInt(msgspec.Struct, frozen=True):
+    """A value over `MAX_SAFE_INTEGER`, in decimal."""
+
+    value: str = msgspec.field(name="__bigint")
+
+
+class Buffer(msgspec.Struct, frozen=True):
+    """A variable-length value, in base64."""
+
+    value: str = msgspec.field(name="__buffer_b64")
+
+
+AttributeValue = int | BigInt | Buffer
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """``payload`` of an entry: one AVL record as JSON."""
+
+    device_id: str
+    timestamp: str
+    """ISO 8601, UTC, milliseconds."""
+    latitude: float
+    """Degrees."""
+    longitude: float
+    altitude: int
+    """Metres."""
+    angle: int
+    """Degrees from north."""
+    speed: int
+    """km/h."""
+    satellites: int
+    priority: int
+    event_io_id: int
+    attributes: dict[int, AttributeValue]
+    """IO id (a decimal string in JSON) to its value as it came."""
+    generation_type: int | msgspec.UnsetType = msgspec.UNSET
+    """Codec 16 only."""
+
+
+def attributes(record: AvlRecord) -> dict[int, AttributeValue]:
+    """A record's IO elements by id; of an id that stands twice the last value."""
+    values = record.io.by_id()
+    if not (record.io.counts[3] or record.io.variable):
+        return values  # type: ignore[return-value]  # neither bytes nor 8-byte values in it
+    return {io_id: _attribute(value) for io_id, value in values.items()}
+
+
+def packet_arguments(
+    imei: str, packet: AvlPacket, maxlen: int
+) -> tuple[tuple[str | bytes | int, ...], int]:
+    """The script's arguments for a packet, and how many values repeated ids took from it."""
+    arguments: list[str | bytes | int] = [maxlen, imei, CODEC_NAMES[packet.codec_id]]
+    repeated = 0
+    for record in packet.records:
+        timestamp = format_timestamp(record.timestamp_ms)
+        values = attributes(record)
+        repeated += len(record.io) - len(values)
+        reason = record.generation_type
+        payload = Payload(
+            imei,
+            timestamp,
+            record.latitude,
+            record.longitude,
+            record.altitude,
+            record.angle,
+            record.speed,
+            record.satellites,
+            record.priority,
+            record.event_io_id,
+            values,
+            msgspec.UNSET if reason is None else reason,
+        )
+        arguments += (timestamp, _encode(payload))
+    return tuple(arguments), repeated
+
+
+def _attribute(value: int | bytes) -> AttributeValue:
+    if isinstance(value, bytes):
+        return Buffer(base64.b64encode(value).decode("ascii"))
+    if value > MAX_SAFE_INTEGER:
+        return BigInt(str(value))
+    return value
+
+
+_encode = msgspec.json.Encoder().encode
