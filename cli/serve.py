@@ -56,7 +56,7 @@ def serve(
         float, typer.Option(help="Seconds to store and acknowledge what was read, at the end.")
     ] = DEFAULTS.drain_timeout_s,
     max_packet_size: Annotated[
-        int, typer.Option(help="Largest packet that is taken, in bytes.", min=64)
+        int, typer.Option(help="Largest packet that is taken, in bytes.", min=45)
     ] = DEFAULTS.max_packet_size,
     require_luhn: Annotated[
         bool, typer.Option("--require-luhn", help="Reject IMEIs whose check digit is wrong.")

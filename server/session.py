@@ -191,9 +191,9 @@ class Session(asyncio.Protocol):
             self.end("rejected: the IMEI's check digit is wrong")
             return False
         listener.counters.handshakes_accepted += 1
+        log.info("device_connected", **self._names(), luhn_valid=luhn_valid)
         self._connection.accept()
         self._flush()
-        log.info("device_connected", **self._names(), luhn_valid=luhn_valid)
         listener.session_identified(self)
         return True
 

@@ -1,0 +1,106 @@
+"""`teltonika decode`: what stands in a hex string."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from teltonika.cli.decode_view import print_finding
+from teltonika.cli.errors import FAILED, USAGE, fail
+from teltonika.cli.output import print_json
+from teltonika.codecs import MAX_PACKET_SIZE
+from teltonika.codecs.findings import FoundError, find_packets, found_error
+from teltonika.codecs.hextext import HexTextError, parse_hex_text
+
+DEFAULT_COMMAND = "hexdump"
+
+
+class _DefaultsToHexdump(TyperGroup):
+    """`teltonika decode HEX` is `teltonika decode hexdump HEX`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        asks_for_help = args[:1] in (["-h"], ["--help"])
+        piped = not args and not sys.stdin.isatty()
+        if piped or (args and args[0] not in self.commands and not asks_for_help):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)  # type: ignore[arg-type]
+
+
+app = typer.Typer(
+    cls=_DefaultsToHexdump,
+    help="Show what stands in hex, to the byte. [bold]teltonika decode HEX[/bold] is short for "
+    "[bold]teltonika decode hexdump HEX[/bold].",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command(
+    DEFAULT_COMMAND,
+    context_settings={"auto_envvar_prefix": "TELTONIKA"},
+    epilog="For example: [bold]teltonika decode 000F333536333037303432343431303133[/bold], or "
+    "[bold]xxd capture.bin | teltonika decode --json[/bold]",
+)
+def hexdump(
+    hex_text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="HEX",
+            help="Hex, in one argument or several; without it --file, or standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Read the hex from a file; - is standard input.", show_default=False),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print NDJSON: one object for each thing found.")
+    ] = False,
+    max_packet_size: Annotated[
+        int, typer.Option(help="Largest packet that is believed, in bytes.", min=12)
+    ] = MAX_PACKET_SIZE,
+) -> None:
+    """Decode hex: handshakes, AVL packets, acknowledgements, pings, several in a row.
+
+    Plain hex, with or without spaces, newlines and 0x, or the output of xxd or hexdump -C.
+    What decoded before an error is printed, then the error; the exit code is 1 then.
+    """
+    if hex_text and file is not None:
+        fail("give the hex as an argument or with --file, not both", USAGE)
+    text = " ".join(hex_text) if hex_text else _read(file)
+    show = print_json if json else print_finding
+    failed = False
+    try:
+        data = parse_hex_text(text)
+    except HexTextError as error:
+        if json:
+            print_json(found_error(error, error.offset))
+        fail(f"the input is not hex: {error.message}", FAILED)
+    if not data:
+        fail("there is no hex to decode", USAGE)
+    for finding in find_packets(data, max_packet_size):
+        show(finding)
+        failed = failed or isinstance(finding, FoundError)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _read(file: Path | None) -> str:
+    """The text of a file or of standard input."""
+    try:
+        piped = file is None or str(file) == "-"
+        content = sys.stdin.buffer.read() if piped else file.read_bytes()
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}", USAGE)
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError as error:
+        name = "standard input" if file is None else str(file)
+        fail(
+            f"{name} is not hex text: byte {error.start} is 0x{content[error.start]:02X} "
+            "(bytes as they are go through xxd first)",
+            FAILED,
+        )

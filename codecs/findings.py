@@ -1,0 +1,244 @@
+"""What stands in a string of bytes, whichever end of a session they come from.
+
+Serialised to JSON the findings are the objects of `teltonika decode --json`: CONTRACT, section 2.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from teltonika.codecs.errors import DecodeError, ErrorCode, FramingError, NotDecodedYetError
+from teltonika.codecs.framing import (
+    HEADER_SIZE,
+    MAX_PACKET_SIZE,
+    PING,
+    checked_data,
+    decode_data,
+    packet_size,
+    truncated_packet,
+)
+from teltonika.codecs.handshake import (
+    ACCEPTED,
+    IMEI_DIGITS,
+    IMEI_FRAME_SIZE,
+    REJECTED,
+    decode_imei,
+)
+from teltonika.codecs.records import AvlRecord
+from teltonika.codecs.registry import CODECS
+from teltonika.codecs.timestamps import format_timestamp
+
+_IMEI_LENGTH = IMEI_DIGITS.to_bytes(2)
+_UDP_HEAD_SIZE = 8  # length, packet id, 01, AVL packet id, IMEI length
+
+
+class Finding(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
+    """One thing found: where it begins in the input, and how many bytes it takes."""
+
+    offset: int
+    length: int
+    transport: str = "tcp"
+
+
+class FoundImei(Finding, frozen=True, tag="imei", kw_only=True):
+    """A handshake."""
+
+    imei: str
+
+
+class FoundIoElement(msgspec.Struct, frozen=True):
+    """``value`` is a number, or hex where the length is variable."""
+
+    id: int
+    bytes: int
+    value: int | str
+
+
+class FoundRecord(msgspec.Struct, frozen=True):
+    """An AVL record with its position in degrees; units as in `AvlRecord`."""
+
+    timestamp_ms: int
+    timestamp: str
+    priority: int
+    longitude: float
+    latitude: float
+    altitude: int
+    angle: int
+    satellites: int
+    speed: int
+    event_io_id: int
+    generation_type: int | None
+    io: list[FoundIoElement]
+
+
+class FoundAvlPacket(Finding, frozen=True, tag="avl", kw_only=True):
+    """A whole packet with a right CRC."""
+
+    codec: str
+    codec_id: int
+    records: list[FoundRecord]
+
+
+class FoundAck(Finding, frozen=True, tag="ack", kw_only=True):
+    """The server's four bytes after a packet: how many records it accepted."""
+
+    accepted: int
+
+
+class FoundHandshakeAnswer(Finding, frozen=True, tag="ack", kw_only=True):
+    """The server's byte after a handshake."""
+
+    imei_accepted: bool
+
+
+class FoundPing(Finding, frozen=True, tag="ping", kw_only=True):
+    """A single ``FF``."""
+
+
+class FoundError(Finding, frozen=True, tag="error", kw_only=True):
+    """What could not be decoded: ``length`` bytes, from where it went wrong."""
+
+    error: str
+    """An `ErrorCode`."""
+    message: str
+
+
+def find_packets(data: bytes, max_packet_size: int = MAX_PACKET_SIZE) -> Iterator[Finding]:
+    """Everything in ``data``, in order. Never raises for what the bytes are.
+
+    A packet whose inside is wrong, or that nothing decodes yet, is an error, and reading goes on
+    behind it; bytes that no known thing begins with are an error too, and the last finding.
+
+    Where bytes can be read in two ways: ``00 0F`` and a digit begin a handshake; four zero bytes
+    begin a packet, and are an ACK of 0 records only where the input ends with them; a ``01`` at
+    the start or behind a handshake answers one, if what follows could; a lone ``00`` there does.
+    """
+    position = 0
+    after_imei = True  # an input may begin with the server's answer
+    while position < len(data):
+        try:
+            finding = _find(data, position, max_packet_size, after_imei=after_imei)
+        except DecodeError as error:
+            yield found_error(error, len(data))
+            return
+        yield finding
+        after_imei = isinstance(finding, FoundImei)
+        position = finding.offset + finding.length
+
+
+def found_error(error: DecodeError, end: int, transport: str = "tcp") -> FoundError:
+    """``error`` as a finding whose spoilt bytes end at ``end``."""
+    return FoundError(
+        offset=error.offset,
+        length=end - error.offset,
+        transport=transport,
+        error=str(error.code),
+        message=error.message,
+    )
+
+
+def found_record(record: AvlRecord) -> FoundRecord:
+    return FoundRecord(
+        timestamp_ms=record.timestamp_ms,
+        timestamp=format_timestamp(record.timestamp_ms),
+        priority=record.priority,
+        longitude=record.longitude,
+        latitude=record.latitude,
+        altitude=record.altitude,
+        angle=record.angle,
+        satellites=record.satellites,
+        speed=record.speed,
+        event_io_id=record.event_io_id,
+        generation_type=record.generation_type,
+        io=[
+            FoundIoElement(
+                element.id,
+                element.width,
+                element.value.hex() if isinstance(element.value, bytes) else element.value,
+            )
+            for element in record.io
+        ],
+    )
+
+
+def _find(data: bytes, start: int, max_packet_size: int, *, after_imei: bool) -> Finding:
+    """The one thing at ``start``. Raises DecodeError where nothing can be read on."""
+    rest = len(data) - start
+    if data[start] == PING:
+        return FoundPing(offset=start, length=1)
+    if _begins_udp(data, start):
+        return _find_udp(data, start)
+    if data[start : start + 2] == _IMEI_LENGTH and data[start + 2 : start + 3].isdigit():
+        imei = decode_imei(data[start : start + IMEI_FRAME_SIZE], start)
+        return FoundImei(offset=start, length=IMEI_FRAME_SIZE, imei=imei)
+    if after_imei and (answer := _handshake_answer(data, start)) is not None:
+        return answer
+    head = data[start : start + 4]
+    if len(head) == 4 and head[:3] == bytes(3) and (head[3] or rest == 4):
+        return FoundAck(offset=start, length=4, accepted=head[3])
+    if data[start] == 0:
+        return _find_packet(data, start, max_packet_size)
+    raise FramingError(
+        ErrorCode.UNRECOGNISED,
+        start,
+        f"byte {start}: 0x{data[start]:02X} begins neither a handshake nor a packet, "
+        "an acknowledgement or a ping",
+        found=data[start],
+    )
+
+
+def _find_packet(data: bytes, start: int, max_packet_size: int) -> Finding:
+    size = packet_size(data, start, max_packet_size, start)
+    if size is None or start + size > len(data):
+        raise truncated_packet(len(data) - start, size, start)
+    end = start + size
+    try:
+        packet = decode_data(checked_data(data[start:end], start), start + HEADER_SIZE)
+    except DecodeError as error:
+        return found_error(error, end)  # its length is known: what follows it can be read
+    codec = CODECS.by_id(packet.codec_id)
+    return FoundAvlPacket(
+        offset=start,
+        length=size,
+        codec=codec.name,
+        codec_id=codec.codec_id,
+        records=[found_record(record) for record in packet.records],
+    )
+
+
+def _handshake_answer(data: bytes, start: int) -> FoundHandshakeAnswer | None:
+    """The server's byte after an IMEI, if what follows it may follow it."""
+    answer, follows = data[start : start + 1], data[start + 1 : start + 4]
+    if answer == ACCEPTED and follows == bytes(len(follows)):
+        return FoundHandshakeAnswer(offset=start, length=1, imei_accepted=True)
+    if answer == REJECTED and not follows:
+        return FoundHandshakeAnswer(offset=start, length=1, imei_accepted=False)
+    return None
+
+
+def _begins_udp(data: bytes, start: int) -> bool:
+    """Whether a UDP datagram seems to stand there: its fixed bytes, then an IMEI."""
+    head = data[start : start + _UDP_HEAD_SIZE]
+    imei = data[start + _UDP_HEAD_SIZE : start + _UDP_HEAD_SIZE + IMEI_DIGITS]
+    return head[4:5] == b"\x01" and head[6:8] == _IMEI_LENGTH and imei.isdigit()
+
+
+def _find_udp(data: bytes, start: int) -> FoundError:
+    """A datagram: named, and not decoded."""
+    declared = int.from_bytes(data[start : start + 2])
+    available = len(data) - start - 2
+    error: DecodeError
+    if declared > available:
+        error = FramingError(
+            ErrorCode.BAD_LENGTH,
+            start,
+            f"UDP datagram length at byte {start}: it says that {declared} bytes follow, "
+            f"found {available}",
+            expected=declared,
+            found=available,
+        )
+        return found_error(error, len(data), "udp")
+    error = NotDecodedYetError(
+        ErrorCode.NOT_DECODED_YET, start, f"UDP datagram at byte {start}: known, not decoded yet"
+    )
+    return found_error(error, start + 2 + max(declared, _UDP_HEAD_SIZE), "udp")

@@ -1,0 +1,29 @@
+"""Real servers, each with its own embedded Valkey, in directories of their own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from serving import ServerProcess
+
+StartServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Starts servers; all of them are ended with the test."""
+    with ExitStack() as stack:
+
+        def start(
+            *options: str, data_dir: str = "data", redis_url: str | None = None
+        ) -> ServerProcess:
+            server = ServerProcess(tmp_path / data_dir, *options, redis_url=redis_url)
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def server(start_server: StartServer) -> ServerProcess:
+    return start_server()

