@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -20,12 +20,13 @@ DEFAULT_COMMAND = "hexdump"
 class _DefaultsToHexdump(TyperGroup):
     """`teltonika decode HEX` is `teltonika decode hexdump HEX`."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         asks_for_help = args[:1] in (["-h"], ["--help"])
         piped = not args and not sys.stdin.isatty()
         if piped or (args and args[0] not in self.commands and not asks_for_help):
             args = [DEFAULT_COMMAND, *args]
-        return super().parse_args(ctx, args)  # type: ignore[arg-type]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
 
 app = typer.Typer(
@@ -70,7 +71,7 @@ def hexdump(
     """
     if hex_text and file is not None:
         fail("give the hex as an argument or with --file, not both", USAGE)
-    text = " ".join(hex_text) if hex_text else _read(file)
+    text = " ".join(hex_text) if hex_text else _read(file or Path("-"))
     show = print_json if json else print_finding
     failed = False
     try:
@@ -88,17 +89,17 @@ def hexdump(
         raise typer.Exit(FAILED)
 
 
-def _read(file: Path | None) -> str:
-    """The text of a file or of standard input."""
+def _read(file: Path) -> str:
+    """The text of a file, or of standard input."""
+    piped = str(file) == "-"
     try:
-        piped = file is None or str(file) == "-"
         content = sys.stdin.buffer.read() if piped else file.read_bytes()
     except OSError as error:
         fail(f"cannot read {file}: {error.strerror}", USAGE)
     try:
         return content.decode("ascii")
     except UnicodeDecodeError as error:
-        name = "standard input" if file is None else str(file)
+        name = "standard input" if piped else str(file)
         fail(
             f"{name} is not hex text: byte {error.start} is 0x{content[error.start]:02X} "
             "(bytes as they are go through xxd first)",

@@ -1,0 +1,113 @@
+"""`teltonika decode` as its users call it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import Sample, of_kind, sample
+from serving import run_teltonika
+
+IMEI_HEX = "000f333536333037303432343431303133"
+CODEC8 = sample("codec8-1").data.hex()
+DEFECTIVE = [*of_kind("error"), *of_kind("error", transport="udp")]
+
+
+def decoded(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["decode", "hexdump", "--json", IMEI_HEX],
+        ["decode", "hexdump", IMEI_HEX, "--json"],
+        ["decode", IMEI_HEX, "--json"],
+        ["decode", "--json", IMEI_HEX],
+        ["decode", "--json", *IMEI_HEX.partition("3335")],
+    ],
+)
+def test_hexdump_may_be_left_out(arguments: list[str]) -> None:
+    result = run_teltonika(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert decoded(result.stdout) == [
+        {"kind": "imei", "offset": 0, "length": 17, "transport": "tcp", "imei": "356307042441013"}
+    ]
+
+
+def test_hex_comes_from_a_file_or_from_standard_input(tmp_path: Path) -> None:
+    file = tmp_path / "dump.txt"
+    file.write_text("00000000: 000f 3335 3633 3037 3034 3234 3431 3031  ..35630704244101\n"
+                    "00000010: 33                                       3\n")  # fmt: skip
+    from_file = run_teltonika("decode", "--json", "--file", str(file))
+    piped = run_teltonika("decode", "--json", input=file.read_text())
+    bare = run_teltonika("decode", input=IMEI_HEX)
+    assert from_file.returncode == piped.returncode == bare.returncode == 0
+    assert decoded(from_file.stdout) == decoded(piped.stdout)
+    assert decoded(piped.stdout)[0]["imei"] == "356307042441013"
+    assert "356307042441013" in bare.stdout
+
+
+def test_a_packet_is_a_table_for_a_person() -> None:
+    result = run_teltonika("decode", CODEC8)
+    assert result.returncode == 0
+    assert "byte 0, 66 long: AVL packet, codec 8, 1 record, CRC right" in result.stdout
+    assert "2019-06-10T10:04:46.000Z" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["66", "2", "24079"] in rows
+    assert ["241", "4", "24602"] in rows
+    assert "\x1b" not in result.stdout
+    assert all(len(line.rstrip()) <= 80 for line in result.stdout.splitlines())
+
+
+def test_what_decoded_before_an_error_is_printed_and_the_exit_code_is_1() -> None:
+    result = run_teltonika("decode", "--json", IMEI_HEX + CODEC8[:-2])
+    imei, error = decoded(result.stdout)
+    assert imei["kind"] == "imei"
+    assert (error["kind"], error["error"], error["offset"]) == ("error", "truncated", 17 + 65)
+    assert result.returncode == 1
+    readable = run_teltonika("decode", IMEI_HEX + CODEC8[:-2])
+    assert readable.returncode == 1
+    assert "IMEI 356307042441013" in readable.stdout
+    assert "the packet ends at byte 82" in readable.stdout
+
+
+@pytest.mark.parametrize("defective", DEFECTIVE, ids=str)
+def test_defective_samples_are_errors(defective: Sample) -> None:
+    result = run_teltonika("decode", "hexdump", "--json", defective.data.hex())
+    assert result.returncode == 1
+    assert [finding["kind"] for finding in decoded(result.stdout)] == ["error"]
+
+
+def test_text_that_is_not_hex_is_one_sentence_and_one_object() -> None:
+    result = run_teltonika("decode", "--json", "00 0f 3Z")
+    assert result.returncode == 1
+    (error,) = decoded(result.stdout)
+    assert (error["kind"], error["error"], error["offset"]) == ("error", "bad_hex", 2)
+    assert len(result.stderr.splitlines()) == 1
+    assert "line 1, column 7" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["decode", "--file", "/nothing/here"], "cannot read /nothing/here"),
+        (["decode", IMEI_HEX, "--file", "x"], "not both"),
+        (["decode", " "], "no hex"),
+        (["decode", "--nope"], "--nope"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_exit_code_2(arguments: list[str], said: str) -> None:
+    result = run_teltonika(*arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_bytes_as_they_are_are_recognised(tmp_path: Path) -> None:
+    file = tmp_path / "capture.bin"
+    file.write_bytes(bytes.fromhex(CODEC8))
+    result = run_teltonika("decode", "--file", str(file))
+    assert result.returncode == 1
+    assert "xxd" in result.stderr

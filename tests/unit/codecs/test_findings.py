@@ -1,0 +1,144 @@
+"""What stands in bytes, whichever end of a session they come from."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from samples import Sample, framed, of_kind
+
+from teltonika.codecs import CODECS, AvlRecord, IoElement, IoElements, encode_imei, encode_packet
+from teltonika.codecs.findings import find_packets
+
+IMEI = "356307042441013"
+DEFECTIVE = [*of_kind("error"), *of_kind("error", transport="udp")]
+RECORD = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)
+PACKET = encode_packet(CODECS.by_name("8"), [RECORD])
+
+
+def found(data: bytes) -> list[dict[str, Any]]:
+    """The findings as the JSON of the command line."""
+    return [json.loads(msgspec.json.encode(finding)) for finding in find_packets(data)]
+
+
+def kinds(data: bytes) -> list[tuple[str, int, int]]:
+    return [(f["kind"], f["offset"], f["length"]) for f in found(data)]
+
+
+@pytest.mark.parametrize("sample", of_kind("avl"), ids=str)
+def test_every_documented_avl_packet_is_found_whole(sample: Sample) -> None:
+    (finding,) = found(sample.data)
+    assert finding["kind"] == "avl"
+    assert finding["transport"] == "tcp"
+    assert (finding["offset"], finding["length"]) == (0, len(sample.data))
+    assert finding["codec"] == sample.expected["codec"]
+    assert finding["codec_id"] == sample.data[8]
+    for record in finding["records"]:
+        assert record.pop("timestamp").endswith("Z")
+    assert finding["records"] == sample.expected["records"]
+
+
+@pytest.mark.parametrize("sample", DEFECTIVE, ids=str)
+def test_every_defective_sample_is_an_error_for_its_defect(sample: Sample) -> None:
+    (finding,) = found(sample.data)
+    assert finding["kind"] == "error"
+    assert finding["error"] != "not_decoded_yet"
+    assert 0 <= finding["offset"] <= len(sample.data)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [*of_kind("command", "response", "nack"), *of_kind("avl", transport="udp")],
+    ids=str,
+)
+def test_commands_and_datagrams_are_known_and_not_decoded_yet(sample: Sample) -> None:
+    first, second = found(sample.data + b"\xff")
+    assert (first["kind"], first["error"]) == ("error", "not_decoded_yet")
+    assert first["transport"] == sample.transport
+    assert (second["kind"], second["offset"]) == ("ping", len(sample.data))
+
+
+def test_both_ends_of_a_session_in_a_row() -> None:
+    data = encode_imei(IMEI) + b"\x01" + PACKET + b"\xff" + PACKET + b"\x00\x00\x00\x01"
+    size = len(PACKET)
+    assert kinds(data) == [
+        ("imei", 0, 17),
+        ("ack", 17, 1),
+        ("avl", 18, size),
+        ("ping", 18 + size, 1),
+        ("avl", 19 + size, size),
+        ("ack", 19 + 2 * size, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("01", {"imei_accepted": True}),
+        ("00", {"imei_accepted": False}),
+        ("00000001", {"accepted": 1}),
+        ("000000ff", {"accepted": 255}),
+        ("00000000", {"accepted": 0}),
+    ],
+)
+def test_what_a_server_answers(text: str, expected: dict[str, Any]) -> None:
+    (finding,) = found(bytes.fromhex(text))
+    length = len(text) // 2
+    common = {"kind": "ack", "offset": 0, "length": length, "transport": "tcp"}
+    assert finding == common | expected
+
+
+def test_a_servers_side_alone() -> None:
+    data = bytes.fromhex("01 00000001 00000002")
+    assert [f.get("accepted", f.get("imei_accepted")) for f in found(data)] == [True, 1, 2]
+
+
+def test_variable_length_values_are_hex() -> None:
+    elements = [IoElement(1, 2**64 - 1, 8), IoElement.variable(385, b"\x00\xff")]
+    record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=IoElements.of(elements))
+    (finding,) = found(encode_packet(CODECS.by_name("8E"), [record]))
+    assert finding["records"][0]["io"] == [
+        {"id": 1, "bytes": 8, "value": 2**64 - 1},
+        {"id": 385, "bytes": 2, "value": "00ff"},
+    ]
+
+
+def test_a_wrong_crc_names_both_values_and_the_rest_is_read() -> None:
+    bad = bytearray(PACKET)
+    bad[-1] ^= 1
+    first, second = found(bytes(bad) + PACKET)
+    assert first["error"] == "crc_mismatch"
+    assert (first["offset"], first["length"]) == (len(PACKET) - 4, 4)
+    good, wrong = int.from_bytes(PACKET[-2:]), int.from_bytes(bad[-2:])
+    assert f"0x{wrong:04X}" in first["message"]
+    assert f"0x{good:04X}" in first["message"]
+    assert second["kind"] == "avl"
+
+
+def test_an_error_inside_a_packet_counts_from_the_inputs_start() -> None:
+    packet = framed(PACKET[8:-5] + b"\x02")
+    _, error, after = found(encode_imei(IMEI) + packet + PACKET)
+    assert error["error"] == "record_count_mismatch"
+    assert error["offset"] == 17 + len(packet) - 5
+    assert after["offset"] == 17 + len(packet)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "offset"),
+    [
+        (b"\x47\x45\x54", "unrecognised", 0),
+        (PACKET + b"\x47", "unrecognised", len(PACKET)),
+        (PACKET[:-1], "truncated", len(PACKET) - 1),
+        (PACKET[:6], "truncated", 6),
+        (PACKET[:3], "truncated", 3),
+        (encode_imei(IMEI)[:9], "truncated", 9),
+        (b"\x00\x0f35630704244101X", "imei_digits", 16),
+        (bytes(4) + b"\xff\xff\xff\xff", "packet_too_large", 4),
+        (bytes(12), "bad_length", 4),
+        (b"\x00\x00\x01\x00" + PACKET[4:], "bad_preamble", 2),
+    ],
+)
+def test_where_reading_ends_for_good(data: bytes, error: str, offset: int) -> None:
+    finding = found(data)[-1]
+    assert (finding["kind"], finding["error"], finding["offset"]) == ("error", error, offset)
+    assert finding["offset"] + finding["length"] == len(data)
