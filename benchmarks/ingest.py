@@ -150,7 +150,9 @@ def idle_connection_bytes(connections: int) -> float:
     return (after - before) / connections
 
 
-def measure(workload: Workload, connections: int, records: int, seed: int, server: Listening) -> tuple[float, float]:
+def measure(
+    workload: Workload, connections: int, records: int, seed: int, server: Listening
+) -> tuple[float, float]:
     """Records a second through the server, and of the ceiling, in one round."""
     packets = workload.packets(records // workload.records_per_packet, seed)
     count = len(packets) * workload.records_per_packet

@@ -1,0 +1,194 @@
+"""`teltonika emulate`: one emulated device against a server."""
+
+import asyncio
+import math
+import signal
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from random import Random
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from teltonika.cli.emulate_view import LiveView, LogView
+from teltonika.cli.errors import FAILED, USAGE, fail
+from teltonika.cli.event_loop import run
+from teltonika.cli.output import print_json
+from teltonika.codecs import CODECS, parse_imei
+from teltonika.emulator import DeviceLink, DeviceReport, EmulatorSettings, assemble_device
+
+DEFAULTS = EmulatorSettings()
+MAX_SECONDS = 86_400.0
+
+
+def emulate(
+    imei: Annotated[str, typer.Option(help="15 digits: who the device says it is.")],
+    host: Annotated[str, typer.Option(help="The server's address.")] = DEFAULTS.host,
+    port: Annotated[
+        int, typer.Option(help="The server's TCP port.", min=1, max=65535)
+    ] = DEFAULTS.port,
+    codec: Annotated[str, typer.Option(help="8, 8E or 16.")] = DEFAULTS.codec.name,
+    records: Annotated[
+        int, typer.Option(help="How many AVL records to send; 0 sends until Ctrl-C.", min=0)
+    ] = DEFAULTS.records,
+    records_per_packet: Annotated[
+        int, typer.Option(help="AVL records in one packet.", min=1, max=255)
+    ] = DEFAULTS.records_per_packet,
+    interval: Annotated[
+        float,
+        typer.Option(
+            help="Seconds between packets; their records share them evenly. 0 sends as fast as "
+            "it is acknowledged, records that are one second apart.",
+            min=0,
+            max=MAX_SECONDS,
+        ),
+    ] = DEFAULTS.interval_s,
+    seed: Annotated[int, typer.Option(help="Another seed is another drive.")] = DEFAULTS.seed,
+    start_time: Annotated[
+        str | None,
+        typer.Option(
+            help="The first record's time, ISO 8601, UTC unless it says otherwise: with it the "
+            "same options send the same bytes.",
+            show_default="from the clock",
+        ),
+    ] = None,
+    ack_timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to wait for an answer before reconnecting.", min=0.01, max=MAX_SECONDS
+        ),
+    ] = DEFAULTS.ack_timeout_s,
+    give_up_after: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to go on trying without an acknowledgement.", min=0.01, max=MAX_SECONDS
+        ),
+    ] = DEFAULTS.give_up_after_s,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as one object.")] = False,
+) -> None:
+    """Be one device: connect, drive, send AVL records and wait for each acknowledgement.
+
+    What is not acknowledged is sent again: the same bytes, on the same
+    connection or the next one. Ctrl-C waits for the packet in flight; a
+    second one does not. Exits with 1 if a record was never acknowledged.
+    """
+    try:
+        avl_codec = CODECS.by_name(codec)
+    except ValueError as error:
+        fail(f"--codec: {error}", USAGE)
+    try:
+        parse_imei(imei)
+    except ValueError as error:
+        fail(f"--imei: {error}", USAGE)
+    if not _can_be_looked_up(host):
+        fail(f"--host: {host!r} is no host name and no address", USAGE)
+    settings = EmulatorSettings(
+        host=host,
+        port=port,
+        codec=avl_codec,
+        records=records,
+        records_per_packet=records_per_packet,
+        interval_s=interval,
+        seed=seed,
+        start_ms=None if start_time is None else _parse_start_time(start_time),
+        ack_timeout_s=ack_timeout,
+        give_up_after_s=give_up_after,
+    )
+    device = assemble_device(imei, settings, time.time_ns() // 1_000_000)
+    target = f"{host}:{port}"
+    view = LiveView(target) if sys.stderr.isatty() and not json else LogView(target)
+    link = DeviceLink(device, settings, Random(seed), view)  # noqa: S311 - lengths of pauses
+    with view:
+        run(_run_until_signal(link, view))
+
+    report = device.report
+    if json:
+        print_json(report)
+    else:
+        _print_table(report, target)
+    if report.gave_up:
+        fail(f"gave up: nothing was acknowledged for {give_up_after:g} s", FAILED)
+    if not report.complete:
+        missing = report.records_sent - report.records_acknowledged
+        fail(f"{missing} of {report.records_sent} records were never acknowledged", FAILED)
+
+
+async def _run_until_signal(link: DeviceLink, view: LogView) -> None:
+    """Run to the end; the first SIGINT or SIGTERM ends it well, the second at once."""
+    loop = asyncio.get_running_loop()
+    cut = asyncio.timeout(None)
+
+    def on_signal() -> None:
+        if link.stopping:
+            if not cut.expired():
+                cut.reschedule(loop.time())
+            return
+        view.stopping()
+        link.stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        with suppress(TimeoutError):
+            async with cut:
+                await link.run()
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _can_be_looked_up(host: str) -> bool:
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def _parse_start_time(text: str) -> int:
+    """ISO 8601 to milliseconds since 1970."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"--start-time: {text!r} is no time such as 2026-01-31T08:00:00Z", USAGE)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    timestamp_ms = math.floor(moment.timestamp() * 1000)
+    if timestamp_ms < 0:
+        fail(f"--start-time: {text!r} is before 1970, where AVL timestamps begin", USAGE)
+    return timestamp_ms
+
+
+def _print_table(report: DeviceReport, target: str) -> None:
+    table = Table(title=f"{report.imei} to {target}", title_justify="left")
+    table.add_column("")
+    table.add_column("records", justify="right")
+    table.add_column("packets", justify="right")
+    for name, of_records, of_packets in (
+        ("sent", report.records_sent, report.packets_sent),
+        ("acknowledged", report.records_acknowledged, report.packets_acknowledged),
+        ("sent again", report.records_resent, report.packets_resent),
+    ):
+        table.add_row(name, f"{of_records:,}", f"{of_packets:,}")
+    Console().print(table)
+    typer.echo(
+        f"{report.duration_s:.1f} s; an ACK took {report.ack_latency_mean_s * 1000:.1f} ms on "
+        f"average, {report.ack_latency_max_s * 1000:.1f} ms at most"
+    )
+    troubles = [
+        f"{name}: {count}"
+        for name, count in (
+            ("reconnects", max(0, report.connections - 1)),
+            ("IMEI rejected", report.rejections),
+            ("IMEI unanswered", report.handshake_failures),
+            ("wrong ACKs", report.wrong_acks),
+            ("packets without an ACK in time", report.ack_timeouts),
+        )
+        if count
+    ]
+    if troubles:
+        typer.echo("; ".join(troubles))

@@ -1,0 +1,76 @@
+"""What a person sees while a device runs, on standard error: a log, or one live line."""
+
+from types import TracebackType
+from typing import Self
+
+import typer
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from teltonika.emulator import Device, DeviceObserver
+
+
+class LogView(DeviceObserver):
+    """A line for each thing that happens to a connection; shown between ``with`` and its end."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def connected(self, device: Device) -> None:
+        self._say(f"{device.imei}: connected to {self._target}")
+
+    def ack_refused(self, device: Device, expected: int, found: int) -> None:
+        self._say(f"{device.imei}: an ACK of {found} records where {expected} were in flight")
+
+    def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+        self._say(f"{device.imei}: {self._target}: {reason}; trying again in {retry_in_s:.1f} s")
+
+    def stopping(self) -> None:
+        """Somebody asked for the end, and has to wait a moment."""
+        self._say("stopping once the packet in flight is acknowledged")
+
+    def _say(self, text: str) -> None:
+        typer.echo(text, err=True)
+
+
+class LiveView(LogView):
+    """One line, always of now: for a terminal."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self._status = Status(f"connecting to {target}", console=Console(stderr=True))
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+
+    def acknowledged(self, device: Device, packet: bytes, latency_s: float) -> None:
+        report = device.report
+        self._say(
+            f"{device.imei}: {report.records_acknowledged:,} records in "
+            f"{report.packets_acknowledged:,} packets acknowledged, {report.records_resent:,} "
+            f"sent again, ACK after {latency_s * 1000:.1f} ms"
+        )
+
+    def _say(self, text: str) -> None:
+        self._status.update(Text(text, no_wrap=True, overflow="ellipsis"))

@@ -1,0 +1,31 @@
+"""A device in a car that drives, put together from settings."""
+
+from random import Random
+
+from teltonika.codecs import CODECS
+from teltonika.emulator.device import Device
+from teltonika.emulator.drive import Drive
+from teltonika.emulator.settings import EmulatorSettings
+
+_CODEC_16 = CODECS.by_name("16")
+
+
+def assemble_device(imei: str, settings: EmulatorSettings, now_ms: int) -> Device:
+    """A device that records a drive of its own, chosen by the seed and the IMEI.
+
+    ``now_ms`` is the clock's time (Unix, ms); with ``settings.start_ms`` it has no influence, and
+    the same IMEI and settings give the same bytes. Raises ValueError if ``imei`` is none.
+    """
+    drive = Drive(
+        Random(f"{settings.seed}/{imei}"),  # noqa: S311 - a drive is no secret
+        start_ms=settings.first_timestamp_ms(now_ms),
+        period_s=settings.period_s,
+        generation_type=settings.codec is _CODEC_16,
+    )
+    return Device(
+        imei,
+        settings.codec,
+        drive,
+        records_per_packet=settings.records_per_packet,
+        record_count=settings.records or None,
+    )

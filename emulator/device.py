@@ -1,0 +1,278 @@
+"""One device as a state machine: bytes in, events out, no socket and no clock.
+
+The device keeps one packet, as bytes, until the server acknowledges it, and sends nothing else
+before. An ACK names no packet, so it can only be understood where a connection has at most one
+copy without an answer. Hence:
+
+- a wrong ACK has answered its copy: the same bytes go out again on this connection. A second wrong
+  one in a row means another connection, and whoever drives the device waits before that;
+- no ACK in time leaves the copy unanswered, and its ACK may still come: a second copy here could
+  then be acknowledged for the packet after it. The device closes, and sends the same bytes first
+  thing on the next connection (Teltonika Data Sending Protocols allow both ways).
+"""
+
+from collections.abc import Iterator
+from enum import Enum, auto
+from itertools import islice
+
+from teltonika.codecs import (
+    MAX_PACKET_SIZE,
+    AvlCodec,
+    AvlRecord,
+    DeviceConnection,
+    EncodeError,
+    HandshakeAnswered,
+    PacketAcknowledged,
+    ProtocolViolation,
+    encode_packet,
+    parse_imei,
+)
+from teltonika.codecs import DeviceEvent as ConnectionEvent
+from teltonika.emulator.events import AckRefused, DeviceEvent, ImeiAccepted, PacketDelivered
+from teltonika.emulator.report import DeviceReport
+
+
+class DeviceState(Enum):
+    """Where a device stands, and so what it wants from whoever drives it."""
+
+    DISCONNECTED = auto()
+    """Wants a connection: `Device.connection_made`."""
+    AWAITING_ANSWER = auto()
+    """Has said its IMEI: wants the server's bytes, or `Device.answer_timed_out`."""
+    READY = auto()
+    """Nothing in flight: wants `Device.send_next` when the next packet is due."""
+    AWAITING_ACK = auto()
+    """A packet in flight: wants the server's bytes, or `Device.answer_timed_out`."""
+    CLOSING = auto()
+    """Wants its connection closed; `Device.complaint` says why."""
+    DONE = auto()
+    """Every record was acknowledged; wants its connection closed, and no other."""
+
+
+class Action(Enum):
+    """What moves a device on."""
+
+    CONNECT = auto()
+    ACCEPT = auto()
+    SEND = auto()
+    ANSWER = auto()
+    """The copy in flight was answered, rightly or wrongly."""
+    BREAK_OFF = auto()
+    LOSE = auto()
+    FINISH = auto()
+
+
+_S, _A = DeviceState, Action
+TRANSITIONS: dict[tuple[DeviceState, Action], DeviceState] = {
+    (_S.DISCONNECTED, _A.CONNECT): _S.AWAITING_ANSWER,
+    (_S.AWAITING_ANSWER, _A.ACCEPT): _S.READY,
+    (_S.READY, _A.SEND): _S.AWAITING_ACK,
+    (_S.AWAITING_ACK, _A.ANSWER): _S.READY,
+    # the device wants to leave
+    (_S.AWAITING_ANSWER, _A.BREAK_OFF): _S.CLOSING,
+    (_S.AWAITING_ACK, _A.BREAK_OFF): _S.CLOSING,
+    # the connection is gone
+    (_S.AWAITING_ANSWER, _A.LOSE): _S.DISCONNECTED,
+    (_S.READY, _A.LOSE): _S.DISCONNECTED,
+    (_S.AWAITING_ACK, _A.LOSE): _S.DISCONNECTED,
+    (_S.CLOSING, _A.LOSE): _S.DISCONNECTED,
+    (_S.DONE, _A.LOSE): _S.DONE,
+    # no record is left; with one in flight a device cannot finish
+    (_S.DISCONNECTED, _A.FINISH): _S.DONE,
+    (_S.AWAITING_ANSWER, _A.FINISH): _S.DONE,
+    (_S.READY, _A.FINISH): _S.DONE,
+    (_S.CLOSING, _A.FINISH): _S.DONE,
+    (_S.DONE, _A.FINISH): _S.DONE,
+}
+"""Every move a device can make. Any other is a mistake of the caller: RuntimeError."""
+
+
+class Device:
+    """One device, its records and the session it is in.
+
+    ``records`` are sent in their order, ``records_per_packet`` (1 to 255) at a time, until
+    ``record_count`` of them are delivered, or, where that is None, until they end.
+
+    After each call `data_to_send` holds what the transport must write, and `state` what the device
+    wants next. Raises ValueError if ``imei`` is none.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_in_flight",
+        "_in_flight_records",
+        "_records",
+        "_records_left",
+        "_records_per_packet",
+        "_refused_in_a_row",
+        "codec",
+        "complaint",
+        "imei",
+        "report",
+        "state",
+    )
+
+    def __init__(
+        self,
+        imei: str,
+        codec: AvlCodec,
+        records: Iterator[AvlRecord],
+        *,
+        records_per_packet: int = 1,
+        record_count: int | None = None,
+    ) -> None:
+        self.imei = parse_imei(imei)
+        self.codec = codec
+        self.state = DeviceState.DISCONNECTED
+        self.complaint = ""
+        """Why the device closed, or closes, its last connection; empty if it did not."""
+        self.report = DeviceReport(imei=imei)
+        self._records = records
+        self._records_per_packet = records_per_packet
+        self._records_left = record_count
+        self._connection = DeviceConnection()
+        self._in_flight: bytes | None = None
+        self._in_flight_records = 0
+        self._refused_in_a_row = 0
+
+    @property
+    def has_unacknowledged(self) -> bool:
+        """Whether records were sent and not acknowledged, on this connection or one before."""
+        return self._in_flight is not None
+
+    def connection_made(self) -> None:
+        """The transport stands: queues the IMEI."""
+        self._move(Action.CONNECT)
+        self.report.connections += 1
+        self.complaint = ""
+        self._refused_in_a_row = 0
+        self._connection = DeviceConnection()
+        self._connection.start(self.imei)
+
+    def connection_lost(self) -> None:
+        """The transport is gone, whoever closed it. What was in flight is kept."""
+        self._move(Action.LOSE)
+
+    def receive_data(self, data: bytes) -> list[DeviceEvent]:
+        """Take what the server sent, and answer it. Never raises for what a server sends."""
+        if self.state in _DEAF:
+            return []
+        events: list[DeviceEvent] = []
+        for event in self._connection.receive_data(data):
+            self._handle(event, events)
+        # Only now: an ACK in the same bytes cannot be for a copy that has not been written yet.
+        if self.state is DeviceState.READY and self._in_flight is not None:
+            self._resend(self._in_flight)
+        return events
+
+    def answer_timed_out(self) -> None:
+        """The IMEI or the packet in flight got no answer in time."""
+        if self.state is DeviceState.AWAITING_ACK:
+            self.report.ack_timeouts += 1
+            self._break_off("no ACK in time")
+        else:
+            self.report.handshake_failures += 1
+            self._break_off("no answer to the IMEI in time")
+
+    def send_next(self) -> None:
+        """The next packet is due: queues it, or finds that the records have ended.
+
+        Raises EncodeError for records that do not fit one packet.
+        """
+        self._after(Action.SEND)  # raises before a record is taken that could not be sent
+        count = self._records_per_packet
+        if self._records_left is not None:
+            count = min(count, self._records_left)
+        batch = tuple(islice(self._records, count))
+        if not batch:
+            self._move(Action.FINISH)
+            return
+        packet = encode_packet(self.codec, batch)
+        if len(packet) > MAX_PACKET_SIZE:
+            raise EncodeError(
+                "records",
+                f"{len(batch)} records make a packet of {len(packet)} bytes; "
+                f"{MAX_PACKET_SIZE} is the most: put fewer into one",
+            )
+        if self._records_left is not None:
+            self._records_left -= len(batch)
+        self._in_flight = packet
+        self._in_flight_records = len(batch)
+        self.report.packets_sent += 1
+        self.report.records_sent += len(batch)
+        self._send(packet)
+
+    def stop(self) -> None:
+        """Send no new records: once the packet in flight, if any, is acknowledged, it is DONE."""
+        self._records_left = 0
+        if self._in_flight is None:
+            self._move(Action.FINISH)
+
+    def data_to_send(self) -> bytes:
+        """What the transport must write now; empties the queue."""
+        return self._connection.data_to_send()
+
+    def _handle(self, event: ConnectionEvent, events: list[DeviceEvent]) -> None:
+        match event:
+            case HandshakeAnswered(accepted=True):
+                self._move(Action.ACCEPT)
+                events.append(ImeiAccepted())
+            case HandshakeAnswered():
+                self.report.rejections += 1
+                self._break_off("the server rejected the IMEI")
+            case PacketAcknowledged(accepted):
+                self._acknowledged(accepted, events)
+            case ProtocolViolation(error):
+                self.report.handshake_failures += 1
+                self._break_off(error.message)
+
+    def _acknowledged(self, accepted: int, events: list[DeviceEvent]) -> None:
+        if self.state in _DEAF:
+            return
+        if self.state is not DeviceState.AWAITING_ACK or self._in_flight is None:
+            self.report.wrong_acks += 1
+            events.append(AckRefused(0, accepted))
+            return
+        if accepted != self._in_flight_records:
+            self.report.wrong_acks += 1
+            events.append(AckRefused(self._in_flight_records, accepted))
+            self._refused_in_a_row += 1
+            if self._refused_in_a_row > 1:
+                self._break_off("two wrong ACKs in a row")
+            else:
+                self._move(Action.ANSWER)
+            return
+        self._move(Action.ANSWER)
+        events.append(PacketDelivered(self._in_flight, accepted))
+        self.report.packets_acknowledged += 1
+        self.report.records_acknowledged += accepted
+        self._in_flight = None
+        self._refused_in_a_row = 0
+        if self._records_left == 0:
+            self._move(Action.FINISH)
+
+    def _resend(self, packet: bytes) -> None:
+        self.report.packets_resent += 1
+        self.report.records_resent += self._in_flight_records
+        self._send(packet)
+
+    def _send(self, packet: bytes) -> None:
+        self._move(Action.SEND)
+        self._connection.send_packet(packet)
+
+    def _break_off(self, complaint: str) -> None:
+        self._move(Action.BREAK_OFF)
+        self.complaint = complaint
+
+    def _move(self, action: Action) -> None:
+        self.state = self._after(action)
+
+    def _after(self, action: Action) -> DeviceState:
+        try:
+            return TRANSITIONS[self.state, action]
+        except KeyError:
+            raise RuntimeError(f"a device that is {self.state.name} cannot {action.name}") from None
+
+
+_DEAF = frozenset((DeviceState.DISCONNECTED, DeviceState.CLOSING, DeviceState.DONE))
+"""States in which the server's bytes mean nothing any more."""

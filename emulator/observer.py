@@ -1,0 +1,23 @@
+"""Who watches a device while it runs: a live view, a log, a test."""
+
+from teltonika.emulator.device import Device
+
+
+class DeviceObserver:
+    """Told of what happens on a device's link, at once and in order. Does nothing with it.
+
+    A subclass overrides what it is interested in, and returns soon: it is called from the event
+    loop. ``device.report`` has the counts so far.
+    """
+
+    def connected(self, device: Device) -> None:
+        """The server accepted the IMEI."""
+
+    def acknowledged(self, device: Device, packet: bytes, latency_s: float) -> None:
+        """The server acknowledged ``packet``, ``latency_s`` after its last copy was written."""
+
+    def ack_refused(self, device: Device, expected: int, found: int) -> None:
+        """An ACK of ``found`` records where ``expected`` were in flight: it counts for nothing."""
+
+    def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+        """There is no connection, or none any more; the next attempt comes in ``retry_in_s``."""

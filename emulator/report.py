@@ -1,0 +1,45 @@
+"""What became of an emulated device's records."""
+
+import msgspec
+
+
+class DeviceReport(msgspec.Struct, kw_only=True):
+    """Counts of one device's run. All grow from zero; times are in seconds."""
+
+    imei: str
+
+    records_sent: int = 0
+    """Distinct records: each counts once, however often it was sent."""
+    records_acknowledged: int = 0
+    """Of those, the ones the server took. Each counts once."""
+    records_resent: int = 0
+    """Records in the packets that were sent again."""
+
+    packets_sent: int = 0
+    """Distinct packets."""
+    packets_acknowledged: int = 0
+    packets_resent: int = 0
+    """Times a packet was sent again."""
+
+    connections: int = 0
+    """TCP connections made."""
+    rejections: int = 0
+    """Times the server turned the IMEI away."""
+    handshake_failures: int = 0
+    """Times the IMEI got no answer in time, or one that is neither yes nor no."""
+    wrong_acks: int = 0
+    """ACKs of a wrong number, or with no packet in flight."""
+    ack_timeouts: int = 0
+    """Times a packet got no ACK in time."""
+
+    gave_up: bool = False
+    """Whether the run ended because nothing went forward for too long."""
+    duration_s: float = 0.0
+    ack_latency_mean_s: float = 0.0
+    """From the write of a packet to its ACK; 0 while there was none."""
+    ack_latency_max_s: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every record that was sent was acknowledged, and nothing was given up."""
+        return not self.gave_up and self.records_acknowledged == self.records_sent

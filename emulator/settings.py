@@ -1,0 +1,57 @@
+"""What an emulated device is told, each with its default."""
+
+import msgspec
+
+from teltonika.codecs import CODECS, AvlCodec
+
+_YEAR_S = 31_536_000
+_MIN_PERIOD_S = 0.001  # timestamps count milliseconds, and each record has its own
+
+
+class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing of it changes while the device runs; devices of a fleet share one."""
+
+    host: str = "127.0.0.1"
+    port: int = 5027
+
+    codec: AvlCodec = CODECS.by_name("8E")
+    records: int = 10
+    """How many in all; 0 is for ever."""
+    records_per_packet: int = 1
+    """1 to 255."""
+    interval_s: float = 1.0
+    """Between packets; 0 sends the next as soon as the last was acknowledged."""
+    seed: int = 0
+    start_ms: int | None = None
+    """Timestamp of the first record; None takes it from the clock (`first_timestamp_ms`)."""
+
+    ack_timeout_s: float = 10.0
+    """How long an answer may take, to the IMEI as to a packet. Devices are set to 5 to 120."""
+    connect_timeout_s: float = 10.0
+    give_up_after_s: float = 60.0
+    """How long a device tries to deliver without getting anywhere."""
+    first_retry_s: float = 0.25
+    """Before the first reconnect; twice as long before each further one, until an ACK comes."""
+    max_retry_s: float = 15.0
+    """Where that doubling ends."""
+
+    @property
+    def period_s(self) -> float:
+        """Between records: they share the interval evenly; with an interval of 0 it is 1 s."""
+        if self.interval_s == 0:
+            return 1.0
+        return max(_MIN_PERIOD_S, self.interval_s / self.records_per_packet)
+
+    def first_timestamp_ms(self, now_ms: int) -> int:
+        """The timestamp of the first record of a run that begins at ``now_ms``.
+
+        With an interval a packet goes out at the moment of its last record. With an interval of 0
+        the device plays back a past that ends now: all of its records, or, for ever, a year.
+        """
+        if self.start_ms is not None:
+            return self.start_ms
+        if self.interval_s == 0:
+            past_s = self.period_s * (self.records or _YEAR_S)
+        else:
+            past_s = self.period_s * (self.records_per_packet - 1)
+        return now_ms - round(past_s * 1000)

@@ -1,0 +1,74 @@
+"""Hypothesis strategies: records, packets, sessions' bytes, and ways to split them."""
+
+from hypothesis import strategies as st
+
+from teltonika.codecs import CODECS, AvlCodec, AvlRecord, IoElement, IoElements, encode_packet
+
+CODEC8, CODEC8E, CODEC16 = (CODECS.by_name(name) for name in ("8", "8E", "16"))
+
+
+def io_elements(codec: AvlCodec) -> st.SearchStrategy[IoElements]:
+    """What the codec can carry: ids that fit it, widths 1 to 8, variable ones in 8E only."""
+    ids = st.integers(0, 255 if codec is CODEC8 else 65_535)
+    fixed = st.sampled_from((1, 2, 4, 8)).flatmap(
+        lambda width: st.builds(IoElement, ids, st.integers(0, 256**width - 1), st.just(width))
+    )
+    variable = st.builds(IoElement.variable, ids, st.binary(max_size=40))
+    element = st.one_of(fixed, variable) if codec is CODEC8E else fixed
+    return st.lists(element, max_size=12).map(IoElements.of)
+
+
+def avl_records(codec: AvlCodec) -> st.SearchStrategy[AvlRecord]:
+    uint16 = st.integers(0, 65_535)
+    int32 = st.integers(-(2**31), 2**31 - 1)
+    return st.builds(
+        AvlRecord,
+        timestamp_ms=st.integers(0, 2**64 - 1),
+        priority=st.integers(0, 255),
+        longitude_e7=int32,
+        latitude_e7=int32,
+        altitude=st.integers(-(2**15), 2**15 - 1),
+        angle=uint16,
+        satellites=st.integers(0, 255),
+        speed=uint16,
+        event_io_id=st.integers(0, 255 if codec is CODEC8 else 65_535),
+        generation_type=st.integers(0, 255) if codec is CODEC16 else st.none(),
+        io=io_elements(codec),
+    )
+
+
+avl_codecs = st.sampled_from((CODEC8, CODEC8E, CODEC16))
+
+
+@st.composite
+def codecs_and_records(draw: st.DrawFn) -> tuple[AvlCodec, list[AvlRecord]]:
+    codec = draw(avl_codecs)
+    return codec, draw(st.lists(avl_records(codec), max_size=4))
+
+
+packets = codecs_and_records().map(lambda drawn: encode_packet(*drawn))
+"""Whole TCP packets."""
+
+
+@st.composite
+def corrupted(draw: st.DrawFn, packets: st.SearchStrategy[bytes]) -> bytes:
+    """A packet with a byte changed, taken out, put in, or its end cut off."""
+    packet = bytearray(draw(packets))
+    place = draw(st.integers(0, len(packet) - 1))
+    match draw(st.sampled_from(("change", "take", "put", "cut"))):
+        case "change":
+            packet[place] ^= draw(st.integers(1, 255))
+        case "take":
+            del packet[place]
+        case "put":
+            packet.insert(place, draw(st.integers(0, 255)))
+        case _:
+            del packet[place:]
+    return bytes(packet)
+
+
+@st.composite
+def splits(draw: st.DrawFn, data: bytes) -> list[bytes]:
+    """The same bytes in any pieces, none of them empty."""
+    places = sorted(draw(st.sets(st.integers(1, max(1, len(data) - 1)), max_size=20)))
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True) if b > a]

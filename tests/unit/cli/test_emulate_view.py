@@ -1,0 +1,27 @@
+"""The live line on a terminal."""
+
+import pytest
+
+from teltonika.cli.emulate_view import LiveView
+from teltonika.codecs import CODECS
+from teltonika.emulator import Device
+
+IMEI = "356307042441013"
+
+
+def test_the_live_line_says_how_it_is_going(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the captured stream for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    device = Device(IMEI, CODECS.by_name("8"), iter(()))
+    device.report.records_acknowledged = 1_234
+    device.report.packets_acknowledged = 617
+    view = LiveView("localhost:5027")
+    with view:
+        view.acknowledged(device, b"", 0.0125)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "1,234 records in 617 packets acknowledged" in shown.err
+    assert "ACK after 12.5 ms" in shown.err

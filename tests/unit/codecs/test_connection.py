@@ -1,0 +1,162 @@
+"""A session's two ends, without a socket."""
+
+import pytest
+from samples import framed
+
+from teltonika.codecs import (
+    CODECS,
+    AvlPacket,
+    AvlPacketReceived,
+    AvlRecord,
+    ConnectionState,
+    DeviceConnection,
+    FrameSkipped,
+    HandshakeAnswered,
+    ImeiReceived,
+    PacketAcknowledged,
+    ProtocolViolation,
+    ServerConnection,
+    encode_imei,
+    encode_packet,
+)
+from teltonika.codecs.connection import TRANSITIONS, Action
+
+IMEI = "356307042441013"
+RECORD = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)
+PACKET = encode_packet(CODECS.by_name("8"), [RECORD, RECORD])
+RECEIVED = AvlPacketReceived(AvlPacket(8, (RECORD, RECORD)), len(PACKET))
+
+
+def open_connection() -> ServerConnection:
+    connection = ServerConnection()
+    connection.receive_data(encode_imei(IMEI))
+    connection.accept()
+    assert connection.data_to_send() == b"\x01"
+    return connection
+
+
+def test_a_session_between_both_ends() -> None:
+    device, server = DeviceConnection(), ServerConnection()
+    device.start(IMEI)
+    assert server.receive_data(device.data_to_send()) == [ImeiReceived(IMEI, luhn_valid=True)]
+    server.accept()
+    assert device.receive_data(server.data_to_send()) == [HandshakeAnswered(accepted=True)]
+    for _ in range(2):
+        device.send_packet(PACKET)
+        assert server.receive_data(device.data_to_send()) == [RECEIVED]
+        server.acknowledge(2)
+        assert device.receive_data(server.data_to_send()) == [PacketAcknowledged(2)]
+    assert device.data_to_send() == server.data_to_send() == b""
+
+
+def test_packets_behind_the_imei_in_the_same_read_are_not_lost() -> None:
+    connection = ServerConnection()
+    events = connection.receive_data(encode_imei(IMEI) + PACKET * 2)
+    assert events == [ImeiReceived(IMEI, luhn_valid=True), RECEIVED, RECEIVED]
+    connection.accept()
+    connection.acknowledge(2)
+    connection.acknowledge(255)
+    assert connection.data_to_send() == b"\x01\x00\x00\x00\x02\x00\x00\x00\xff"
+
+
+def test_a_rejected_session_hears_nothing_more() -> None:
+    connection = ServerConnection()
+    connection.receive_data(encode_imei(IMEI))
+    connection.reject()
+    assert connection.data_to_send() == b"\x00"
+    assert connection.state is ConnectionState.CLOSED
+    assert connection.receive_data(PACKET) == []
+
+
+def test_garbage_behind_the_imei_leaves_the_answer_possible() -> None:
+    connection = ServerConnection()
+    imei, violation = connection.receive_data(encode_imei(IMEI) + b"GET")
+    assert isinstance(imei, ImeiReceived)
+    assert isinstance(violation, ProtocolViolation)
+    connection.accept()
+    assert connection.data_to_send() == b"\x01"
+    assert connection.receive_data(PACKET) == []
+
+
+def test_a_luhn_digit_that_is_wrong_is_reported_only() -> None:
+    (event,) = ServerConnection().receive_data(encode_imei("356307042441014"))
+    assert event == ImeiReceived("356307042441014", luhn_valid=False)
+
+
+@pytest.mark.parametrize("codec_id", [0x0C, 0x0D, 0x0E, 0x0F])
+def test_a_codec_that_is_not_decoded_yet_is_skipped(codec_id: int) -> None:
+    command = framed(bytes((codec_id,)) + b"\x01\x06\x00\x00\x00\x02ok\x01")
+    skipped, received = open_connection().receive_data(command + PACKET)
+    assert isinstance(skipped, FrameSkipped)
+    assert skipped.error.found == codec_id
+    assert received == RECEIVED
+
+
+def test_an_unknown_codec_is_a_violation_that_names_it() -> None:
+    connection = open_connection()
+    (event,) = connection.receive_data(framed(b"\x07\x01\x01") + PACKET)
+    assert isinstance(event, ProtocolViolation)
+    assert (event.error.code, event.error.offset, event.error.found) == ("unknown_codec", 8, 7)
+    assert connection.state is ConnectionState.CLOSED
+
+
+def test_a_record_that_contradicts_itself_is_a_violation_at_its_byte_in_the_packet() -> None:
+    connection = open_connection()
+    (event,) = connection.receive_data(framed(PACKET[8:-5] + b"\x03"))
+    assert isinstance(event, ProtocolViolation)
+    assert event.error.code == "record_count_mismatch"
+    assert event.error.offset == len(PACKET) - 5
+    assert connection.receive_data(PACKET) == []
+
+
+def test_half_a_packet_at_the_end_is_a_violation() -> None:
+    connection = open_connection()
+    assert connection.receive_data(PACKET[:30]) == []
+    (event,) = connection.receive_eof()
+    assert isinstance(event, ProtocolViolation)
+    assert event.error.code == "truncated"
+
+
+def test_a_device_understands_answers_byte_by_byte_and_coalesced() -> None:
+    device = DeviceConnection()
+    device.start(IMEI)
+    answers = b"\x01\x00\x00\x00\x02\x00\x00\x00\x05"
+    events = [event for byte in answers for event in device.receive_data(bytes((byte,)))]
+    assert events == [
+        HandshakeAnswered(accepted=True),
+        PacketAcknowledged(2),
+        PacketAcknowledged(5),
+    ]
+
+
+@pytest.mark.parametrize(("answer", "state"), [(b"\x00", "CLOSED"), (b"\x02", "CLOSED")])
+def test_a_device_that_is_not_accepted_may_not_send(answer: bytes, state: str) -> None:
+    device = DeviceConnection()
+    device.start(IMEI)
+    with pytest.raises(RuntimeError, match="AWAITING_ANSWER cannot send"):
+        device.send_packet(PACKET)
+    (event,) = device.receive_data(answer + b"\x00\x00\x00\x01")
+    if answer == b"\x00":
+        assert event == HandshakeAnswered(accepted=False)
+    else:
+        assert isinstance(event, ProtocolViolation)
+        assert event.error.found == "0x02"
+    assert device.state is ConnectionState[state]
+    with pytest.raises(RuntimeError, match="CLOSED cannot send"):
+        device.send_packet(PACKET)
+
+
+def test_moves_that_the_table_does_not_have_are_refused() -> None:
+    assert len(TRANSITIONS) == 9
+    for state in ConnectionState:
+        for action in Action:
+            connection = ServerConnection()
+            connection._state = state
+            if (state, action) in TRANSITIONS:
+                connection._move(action)
+                assert connection.state is TRANSITIONS[state, action]
+            else:
+                with pytest.raises(RuntimeError, match=f"{state.name} cannot {action.name}"):
+                    connection._move(action)
+    with pytest.raises(RuntimeError, match="without an IMEI"):
+        ServerConnection().accept()

@@ -1,0 +1,25 @@
+"""One tree, and errors that say where."""
+
+import inspect
+
+from teltonika.codecs import DecodeError, ErrorCode, TeltonikaError, errors
+from teltonika.codecs.hextext import HexTextError
+
+
+def test_every_exception_is_in_the_tree_and_in_its_picture() -> None:
+    assert errors.__doc__ is not None
+    for name, value in vars(errors).items():
+        if inspect.isclass(value) and issubclass(value, Exception):
+            assert issubclass(value, TeltonikaError)
+            assert name in errors.__doc__
+    assert issubclass(HexTextError, DecodeError)
+
+
+def test_errors_are_values() -> None:
+    one = DecodeError(ErrorCode.TRUNCATED, 3, "ends", expected=5, found=3)
+    same = DecodeError(ErrorCode.TRUNCATED, 3, "ends", expected=5, found=3)
+    other = DecodeError(ErrorCode.TRUNCATED, 4, "ends", expected=5, found=4)
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert str(one) == "ends"
