@@ -39,7 +39,7 @@ def demo(
     view = LiveView() if LiveView.possible() else LineView()
     try:
         with tempfile.TemporaryDirectory(prefix="teltonika-demo-") as directory:
-            run(_demo(devices, seconds, Path(directory), view))
+            run(run_demo(devices, seconds, Path(directory), view))
     except ServerError as error:
         fail(str(error))
     view.print_summary()
@@ -47,7 +47,8 @@ def demo(
         fail(f"{view.unacknowledged} records were never acknowledged")
 
 
-async def _demo(devices: int, seconds: float, directory: Path, view: DemoView) -> None:
+async def run_demo(devices: int, seconds: float, directory: Path, view: DemoView) -> None:
+    """Server and devices in this process, until the time is over or a signal comes."""
     stop_devices, stop_server = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,6 +6,7 @@ from statistics import quantiles
 from types import TracebackType
 from typing import Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -136,7 +137,7 @@ class LiveView(DemoView):
         self._rows.append(_cells(payload))
 
     def __rich__(self) -> Group:
-        table = Table(title=self._where, title_justify="left", expand=True)
+        table = Table(title=self._where, title_justify="left", box=SIMPLE_HEAD, expand=True)
         for heading in ("IMEI", "time", "position", "speed", "ignition"):
             table.add_column(heading, no_wrap=True)
         for row in self._rows:

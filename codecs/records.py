@@ -30,7 +30,7 @@ class GenerationType(IntEnum):
     PERIODICAL = 7
 
 
-class IoElement(msgspec.Struct, frozen=True):
+class IoElement(msgspec.Struct, frozen=True, gc=False):
     """One IO element: its id, its value, and how many bytes the value took on the wire.
 
     A fixed-width value (1, 2, 4 or 8 bytes) is an unsigned ``int``; a variable-length one
@@ -63,7 +63,7 @@ def _wire_group(element: IoElement) -> int:
         ) from None
 
 
-class IoElements(msgspec.Struct, frozen=True):
+class IoElements(msgspec.Struct, frozen=True, gc=False):
     """The IO elements of one record, in wire order: 1-, 2-, 4-, 8-byte values, then variable.
 
     A sequence of `IoElement`, made when it is read: a decoder keeps the numbers as `struct` gave
@@ -119,7 +119,8 @@ class IoElements(msgspec.Struct, frozen=True):
 
     def by_id(self) -> dict[int, int | bytes]:
         """IO id to value. Where an id stands twice the last value wins."""
-        values: dict[int, int | bytes] = dict(zip(self.pairs[::2], self.pairs[1::2], strict=True))
+        pairs = iter(self.pairs)
+        values: dict[int, int | bytes] = dict(zip(pairs, pairs, strict=True))
         if self.variable:
             values.update(self.variable)
         return values
@@ -129,7 +130,7 @@ class IoElements(msgspec.Struct, frozen=True):
         return self.by_id().get(io_id)
 
 
-class AvlRecord(msgspec.Struct, frozen=True):
+class AvlRecord(msgspec.Struct, frozen=True, gc=False):
     """One AVL record: where a device was at a moment, and what its inputs said.
 
     Source: Teltonika Data Sending Protocols, "AVL Data". On the wire all fields but the
@@ -169,7 +170,7 @@ class AvlRecord(msgspec.Struct, frozen=True):
         return self.latitude_e7 / 1e7
 
 
-class AvlPacket(msgspec.Struct, frozen=True):
+class AvlPacket(msgspec.Struct, frozen=True, gc=False):
     """The records of one packet, and the codec they came in."""
 
     codec_id: int

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from importlib import resources
+from typing import Any
 
 import msgspec
 
@@ -62,10 +63,12 @@ class Payload(msgspec.Struct, frozen=True):
 
 def attributes(record: AvlRecord) -> dict[int, AttributeValue]:
     """A record's IO elements by id; of an id that stands twice the last value."""
-    values = record.io.by_id()
-    if not (record.io.counts[3] or record.io.variable):
-        return values  # type: ignore[return-value]  # neither bytes nor 8-byte values in it
-    return {io_id: _attribute(value) for io_id, value in values.items()}
+    io = record.io
+    values: dict[int, Any] = io.by_id()
+    eight_bytes_wide = io.pairs[-2 * io.counts[3] :: 2] if io.counts[3] else ()
+    for io_id in {*eight_bytes_wide, *dict(io.variable)}:  # no other needs more than a number
+        values[io_id] = _attribute(values[io_id])
+    return values
 
 
 def packet_arguments(

@@ -1,0 +1,83 @@
+"""`python -m benchmarks`: every figure beside its limit, in one table.
+
+Rounds are interleaved, so that a machine that slows down slows all of them; each figure is the
+median of its rounds, each ratio the median of the rounds' own ratios.
+"""
+
+import os
+import platform
+from collections import defaultdict
+from statistics import median
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks import decode, ingest
+from benchmarks.workloads import WORKLOADS
+
+INGEST_RECORDS = {"W1": 150_000, "W2": 60_000, "W3": 120_000, "W4": 30_000}
+"""For each round of each workload: a second or two."""
+DECODE_RECORDS = 30_000
+
+progress = Console(stderr=True)
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of everything.")] = 5,
+    connections: Annotated[int, typer.Option(min=1, help="Devices that send at once.")] = 100,
+    idle: Annotated[int, typer.Option(min=1, help="Idle connections to weigh.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the workloads.")] = 1,
+) -> None:
+    """Measure decoding, ingest and idle connections; about three minutes."""
+    console = Console()
+    machine = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
+    console.print(f"{machine}, seed {seed}, medians of {rounds} rounds")
+    console.print(_decode_table(rounds, seed))
+    console.print(_ingest_table(rounds, connections, seed))
+    kib = ingest.idle_connection_bytes(idle) / 1024
+    console.print(f"An idle connection takes {kib:.1f} KiB of the server's memory ({idle:,} open).")
+
+
+def _decode_table(rounds: int, seed: int) -> Table:
+    figures: dict[str, list[float]] = defaultdict(list)
+    for _ in track(range(rounds), "decode", console=progress, transient=True):
+        for name, microseconds in decode.measure(DECODE_RECORDS, seed).items():
+            figures[name].append(microseconds)
+    bare = figures["W1 bare loop"]
+    table = Table(title="Decode, one thread, CRC checked", title_justify="left")
+    for heading in ("", "µs a record", "records a second", "times the bare loop of W1"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, values in figures.items():
+        ratio = median(ours / theirs for ours, theirs in zip(values, bare, strict=True))
+        times = f"{ratio:.2f}" if name.startswith("W1") else ""
+        table.add_row(name, f"{median(values):.2f}", f"{1e6 / median(values):,.0f}", times)
+    return table
+
+
+def _ingest_table(rounds: int, connections: int, seed: int) -> Table:
+    figures: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for _ in track(range(rounds), "ingest", console=progress, transient=True):
+        for workload in WORKLOADS:
+            with ingest.running_server() as server:
+                records = INGEST_RECORDS[workload.name]
+                figures[workload.name].append(
+                    ingest.measure(workload, connections, records, seed, server)
+                )
+    table = Table(
+        title=f"Ingest, {connections} connections, to the fsynced entry and back to the ACK",
+        title_justify="left",
+    )
+    for heading in ("", "records a second", "ceiling", "of the ceiling"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, values in figures.items():
+        ours, limit = (median(pair[place] for pair in values) for place in (0, 1))
+        ratio = median(pair[0] / pair[1] for pair in values)
+        table.add_row(name, f"{ours:,.0f}", f"{limit:,.0f}", f"{ratio:.2f}")
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
