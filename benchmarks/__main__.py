@@ -21,6 +21,8 @@ from benchmarks.workloads import WORKLOADS
 INGEST_RECORDS = {"W1": 150_000, "W2": 60_000, "W3": 120_000, "W4": 30_000}
 """For each round of each workload: a second or two."""
 DECODE_RECORDS = 30_000
+QUICK = 100
+"""By so much smaller is everything with --quick."""
 
 progress = Console(stderr=True)
 
@@ -30,21 +32,28 @@ def main(
     connections: Annotated[int, typer.Option(min=1, help="Devices that send at once.")] = 100,
     idle: Annotated[int, typer.Option(min=1, help="Idle connections to weigh.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the workloads.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only see that it runs: the figures mean nothing.")
+    ] = False,
 ) -> None:
     """Measure decoding, ingest and idle connections; about three minutes."""
     console = Console()
     machine = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
     console.print(f"{machine}, seed {seed}, medians of {rounds} rounds")
-    console.print(_decode_table(rounds, seed))
-    console.print(_ingest_table(rounds, connections, seed))
+    part = QUICK if quick else 1
+    if quick:
+        rounds, idle = 1, idle // part
+    console.print(_decode_table(rounds, seed, DECODE_RECORDS // part))
+    counts = {name: records // part for name, records in INGEST_RECORDS.items()}
+    console.print(_ingest_table(rounds, connections, seed, counts))
     kib = ingest.idle_connection_bytes(idle) / 1024
     console.print(f"An idle connection takes {kib:.1f} KiB of the server's memory ({idle:,} open).")
 
 
-def _decode_table(rounds: int, seed: int) -> Table:
+def _decode_table(rounds: int, seed: int, records: int) -> Table:
     figures: dict[str, list[float]] = defaultdict(list)
     for _ in track(range(rounds), "decode", console=progress, transient=True):
-        for name, microseconds in decode.measure(DECODE_RECORDS, seed).items():
+        for name, microseconds in decode.measure(records, seed).items():
             figures[name].append(microseconds)
     bare = figures["W1 bare loop"]
     table = Table(title="Decode, one thread, CRC checked", title_justify="left")
@@ -57,14 +66,13 @@ def _decode_table(rounds: int, seed: int) -> Table:
     return table
 
 
-def _ingest_table(rounds: int, connections: int, seed: int) -> Table:
+def _ingest_table(rounds: int, connections: int, seed: int, counts: dict[str, int]) -> Table:
     figures: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for _ in track(range(rounds), "ingest", console=progress, transient=True):
         for workload in WORKLOADS:
             with ingest.running_server() as server:
-                records = INGEST_RECORDS[workload.name]
                 figures[workload.name].append(
-                    ingest.measure(workload, connections, records, seed, server)
+                    ingest.measure(workload, connections, counts[workload.name], seed, server)
                 )
     table = Table(
         title=f"Ingest, {connections} connections, to the fsynced entry and back to the ACK",

@@ -165,15 +165,23 @@ class Publisher:
             self._wake_writer()
 
     async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
-        """Read the batch's replies; what is left in it afterwards has an unknown fate."""
+        """Read the batch's replies; what is left in it afterwards has an unknown fate.
+
+        A packet that was stored behind a refused one of its session is written again with it:
+        its device would take the acknowledgement for the refused packet's.
+        """
         while batch:
             try:
                 await link.read_reply()
             except ResponseError as error:
                 self._refusal = str(error)
                 self._refused.append(batch.popleft())
+                continue
+            submission = batch.popleft()
+            if any(refused.submitter is submission.submitter for refused in self._refused):
+                self._refused.append(submission)
             else:
-                self._confirm(batch.popleft())
+                self._confirm(submission)
 
     def _confirm(self, submission: _Submission) -> None:
         self._failures = 0
