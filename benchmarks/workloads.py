@@ -8,7 +8,7 @@ Extended, 1 record, 19 IO elements.
 import random
 from dataclasses import dataclass
 
-from teltonika.codecs import CODECS, AvlCodec, AvlRecord, IoElement, IoElements, encode_packet
+from teltonika.codecs import AVL_CODECS, AvlCodec, AvlRecord, IoElement, IoElements, encode_packet
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload("W1", CODECS.by_name("8"), 15, (1,) * 5 + (2,) * 4 + (4,) * 2 + (8,)),
-    Workload("W2", CODECS.by_name("8E"), 8, (1,) * 8 + (2,) * 6 + (4,) * 4 + (8,), 1),
-    Workload("W3", CODECS.by_name("16"), 10, (1,) * 4 + (2,) * 3 + (4,)),
-    Workload("W4", CODECS.by_name("8E"), 1, (1,) * 8 + (2,) * 6 + (4,) * 4 + (8,)),
+    Workload("W1", AVL_CODECS.by_name("8"), 15, (1,) * 5 + (2,) * 4 + (4,) * 2 + (8,)),
+    Workload("W2", AVL_CODECS.by_name("8E"), 8, (1,) * 8 + (2,) * 6 + (4,) * 4 + (8,), 1),
+    Workload("W3", AVL_CODECS.by_name("16"), 10, (1,) * 4 + (2,) * 3 + (4,)),
+    Workload("W4", AVL_CODECS.by_name("8E"), 1, (1,) * 8 + (2,) * 6 + (4,) * 4 + (8,)),
 )

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from teltonika.cli.output import printable
 from teltonika.codecs import GenerationType, Priority, luhn_valid
 from teltonika.codecs.findings import (
     Finding,
@@ -15,6 +16,7 @@ from teltonika.codecs.findings import (
     FoundError,
     FoundHandshakeAnswer,
     FoundImei,
+    FoundMessage,
     FoundPing,
     FoundRecord,
 )
@@ -48,6 +50,14 @@ def _(finding: FoundImei) -> tuple[str, str]:
 def _(finding: FoundAvlPacket) -> tuple[str, str]:
     count = _records(len(finding.records))
     return f"AVL packet, codec {finding.codec}, {count}, CRC right", "bold green"
+
+
+@_describe.register
+def _(finding: FoundMessage) -> tuple[str, str]:
+    imei = f", IMEI {finding.imei}" if finding.imei else ""
+    kind = type(finding).__struct_config__.tag
+    text = f": {printable(finding.text)}" if finding.hex else ""
+    return f"{kind}, codec {finding.codec}{imei}, CRC right{text}", "bold magenta"
 
 
 @_describe.register

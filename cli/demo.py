@@ -13,7 +13,7 @@ import typer
 from teltonika.cli.demo_view import DemoView, LineView, LiveView
 from teltonika.cli.errors import fail
 from teltonika.cli.event_loop import run
-from teltonika.codecs import CODECS, luhn_check_digit
+from teltonika.codecs import AVL_CODECS, luhn_check_digit
 from teltonika.emulator import DeviceLink, EmulatorSettings, assemble_device
 from teltonika.server import Listening, ServerError, ServerSettings
 from teltonika.server import serve as run_server
@@ -86,7 +86,7 @@ async def _watch(redis_url: str, stream: str, view: DemoView) -> None:
 
 def _links(devices: int, port: int, view: DemoView) -> list[DeviceLink]:
     links = []
-    codecs = list(CODECS)
+    codecs = list(AVL_CODECS)
     for number in range(devices):
         digits = str(FIRST_IMEI + number)
         settings = EmulatorSettings(

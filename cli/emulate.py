@@ -18,7 +18,7 @@ from teltonika.cli.emulate_view import LiveView, LogView
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
-from teltonika.codecs import CODECS, parse_imei
+from teltonika.codecs import AVL_CODECS, parse_imei
 from teltonika.emulator import DeviceLink, DeviceReport, EmulatorSettings, assemble_device
 
 DEFAULTS = EmulatorSettings()
@@ -77,7 +77,7 @@ def emulate(
     second one does not. Exits with 1 if a record was never acknowledged.
     """
     try:
-        avl_codec = CODECS.by_name(codec)
+        avl_codec = AVL_CODECS.by_name(codec)
     except ValueError as error:
         fail(f"--codec: {error}", USAGE)
     try:

@@ -1,4 +1,4 @@
-"""What goes to standard output for a machine: NDJSON, one object a line."""
+"""What goes to standard output: NDJSON for a machine, harmless text for a person."""
 
 import sys
 
@@ -12,3 +12,10 @@ def print_json(value: object) -> None:
     """
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
     sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    r"""``text`` without what a terminal would obey: a control character becomes ``\x1b``."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

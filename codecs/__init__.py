@@ -5,9 +5,11 @@ its public face; everything else is an internal of the module it stands in.
 """
 
 from teltonika.codecs.avl import AvlCodec
+from teltonika.codecs.commands import CommandCodec, CommandMessage, MessageType
 from teltonika.codecs.connection import ConnectionState, DeviceConnection, ServerConnection
 from teltonika.codecs.crc import crc16_ibm
 from teltonika.codecs.errors import (
+    CommandError,
     CrcMismatchError,
     DecodeError,
     EncodeError,
@@ -20,6 +22,8 @@ from teltonika.codecs.errors import (
 )
 from teltonika.codecs.events import (
     AvlPacketReceived,
+    CommandReceived,
+    CommandResponseReceived,
     CrcFailed,
     DeviceEvent,
     FrameSkipped,
@@ -30,7 +34,7 @@ from teltonika.codecs.events import (
     ProtocolViolation,
     ServerEvent,
 )
-from teltonika.codecs.framing import MAX_PACKET_SIZE, decode_packet, encode_packet
+from teltonika.codecs.framing import MAX_PACKET_SIZE, decode_packet, encode_message, encode_packet
 from teltonika.codecs.handshake import (
     decode_imei,
     encode_imei,
@@ -46,16 +50,23 @@ from teltonika.codecs.records import (
     IoElements,
     Priority,
 )
-from teltonika.codecs.registry import CODECS, CodecRegistry
+from teltonika.codecs.registry import AVL_CODECS, CODECS, COMMAND_CODECS, CodecRegistry
 
 __all__ = [
+    "AVL_CODECS",
     "CODECS",
+    "COMMAND_CODECS",
     "MAX_PACKET_SIZE",
     "AvlCodec",
     "AvlPacket",
     "AvlPacketReceived",
     "AvlRecord",
     "CodecRegistry",
+    "CommandCodec",
+    "CommandError",
+    "CommandMessage",
+    "CommandReceived",
+    "CommandResponseReceived",
     "ConnectionState",
     "CrcFailed",
     "CrcMismatchError",
@@ -71,6 +82,7 @@ __all__ = [
     "ImeiReceived",
     "IoElement",
     "IoElements",
+    "MessageType",
     "NotDecodedYetError",
     "PacketAcknowledged",
     "PingReceived",
@@ -85,6 +97,7 @@ __all__ = [
     "decode_imei",
     "decode_packet",
     "encode_imei",
+    "encode_message",
     "encode_packet",
     "luhn_check_digit",
     "luhn_valid",

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from teltonika.codecs.errors import EncodeError, ErrorCode, RecordError
-from teltonika.codecs.records import FIXED_WIDTHS, AvlRecord, IoElements
+from teltonika.codecs.records import FIXED_WIDTHS, AvlPacket, AvlRecord, IoElements
 
 _FIXED_PART = (
     "QBiihHBH"  # timestamp, priority, longitude, latitude, altitude, angle, satellites, speed
@@ -77,7 +77,7 @@ class AvlCodec:
     def __repr__(self) -> str:
         return f"<AvlCodec {self.name} (0x{self.codec_id:02X})>"
 
-    def decode_data(self, data: bytes, offset: int = 0) -> tuple[AvlRecord, ...]:
+    def decode_data(self, data: bytes, offset: int = 0) -> AvlPacket:
         """The records of a data field, 0 to 255 of them.
 
         ``data`` begins with the codec id, whose value is not looked at again; ``offset`` is added
@@ -111,7 +111,7 @@ class AvlCodec:
                 expected=count,
                 found=data[end],
             )
-        return tuple(records)
+        return AvlPacket(self.codec_id, tuple(records))
 
     def encode_data(self, records: Sequence[AvlRecord]) -> bytes:
         """The data field that holds ``records``, at most 255. Raises EncodeError."""

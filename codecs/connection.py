@@ -6,7 +6,10 @@ waits in `data_to_send`. Neither ever raises for what the other end sends.
 
 from enum import Enum, auto
 
+from teltonika.codecs.commands import CommandMessage
 from teltonika.codecs.errors import (
+    CommandError,
+    CrcMismatchError,
     DecodeError,
     ErrorCode,
     FramingError,
@@ -14,6 +17,9 @@ from teltonika.codecs.errors import (
 )
 from teltonika.codecs.events import (
     AvlPacketReceived,
+    CommandReceived,
+    CommandResponseReceived,
+    CrcFailed,
     DeviceEvent,
     FrameEvent,
     FrameReceived,
@@ -28,11 +34,15 @@ from teltonika.codecs.framing import (
     CRC_SIZE,
     HEADER_SIZE,
     MAX_PACKET_SIZE,
+    AnyRegistry,
     Framer,
+    checked_data,
     decode_data,
+    encode_message,
+    packet_size,
 )
 from teltonika.codecs.handshake import ACCEPTED, REJECTED, encode_imei
-from teltonika.codecs.registry import CODECS, CodecRegistry
+from teltonika.codecs.registry import CODECS, COMMAND_CODECS, NOT_DECODED_YET
 
 _ACK_SIZE = 4
 
@@ -111,7 +121,7 @@ class ServerConnection(_Connection):
     __slots__ = ("_codecs", "_framer")
 
     def __init__(
-        self, *, max_packet_size: int = MAX_PACKET_SIZE, codecs: CodecRegistry = CODECS
+        self, *, max_packet_size: int = MAX_PACKET_SIZE, codecs: AnyRegistry = CODECS
     ) -> None:
         super().__init__()
         self._framer = Framer(max_packet_size)
@@ -144,6 +154,10 @@ class ServerConnection(_Connection):
         """Queue the four bytes that let the device forget ``record_count`` records."""
         self._output += record_count.to_bytes(_ACK_SIZE)
 
+    def send_command(self, message: CommandMessage) -> None:
+        """Queue a command, as one whole frame. Raises EncodeError."""
+        self._output += encode_message(message)
+
     def _handle(self, frames: list[FrameEvent]) -> list[ServerEvent]:
         events: list[ServerEvent] = []
         if self._state is ConnectionState.CLOSED:
@@ -158,13 +172,17 @@ class ServerConnection(_Connection):
                 break
         return events
 
-    def _decode(self, frame: FrameReceived) -> AvlPacketReceived | FrameSkipped | ProtocolViolation:
+    def _decode(
+        self, frame: FrameReceived
+    ) -> AvlPacketReceived | CommandResponseReceived | FrameSkipped | ProtocolViolation:
         try:
             packet = decode_data(frame.data, HEADER_SIZE, self._codecs)
-        except NotDecodedYetError as error:
+        except (NotDecodedYetError, CommandError) as error:
             return FrameSkipped(error)
         except DecodeError as error:
             return ProtocolViolation(error)
+        if isinstance(packet, CommandMessage):
+            return CommandResponseReceived(packet)
         return AvlPacketReceived(packet, HEADER_SIZE + len(frame.data) + CRC_SIZE)
 
 
@@ -172,7 +190,10 @@ class DeviceConnection(_Connection):
     """The same session, seen from the device: one packet at a time, each acknowledged.
 
     `start` queues the handshake; after `HandshakeAnswered` each `send_packet` is followed by one
-    `PacketAcknowledged`.
+    `PacketAcknowledged`. A `CommandReceived` may come at any moment after the handshake.
+
+    An ACK of no records and the preamble of a command are the same four zero bytes. They are held
+    until what follows tells; where nothing follows, the caller's clock does: `settle`.
     """
 
     __slots__ = ("_buffer",)
@@ -199,11 +220,45 @@ class DeviceConnection(_Connection):
         self._buffer += data
         if self._state is ConnectionState.AWAITING_ANSWER and self._buffer:
             events.append(self._answered(self._buffer.pop(0)))
-        if self._state is ConnectionState.OPEN:
-            while len(self._buffer) >= _ACK_SIZE:
-                events.append(PacketAcknowledged(int.from_bytes(self._buffer[:_ACK_SIZE])))
-                del self._buffer[:_ACK_SIZE]
+        while self._state is ConnectionState.OPEN and (event := self._next()) is not None:
+            events.append(event)
         return events
+
+    @property
+    def undecided(self) -> bool:
+        """Whether zero bytes are held that may be an ACK of no records, or begin a command."""
+        return self._state is ConnectionState.OPEN and len(self._buffer) >= _ACK_SIZE
+
+    def settle(self) -> list[DeviceEvent]:
+        """Nothing more came for a while: what is `undecided` was an ACK."""
+        return [self._acknowledged()] if self.undecided else []
+
+    def send_message(self, message: CommandMessage) -> None:
+        """Queue an answer, as one whole frame. Raises EncodeError."""
+        self.send_packet(encode_message(message))
+
+    def _next(self) -> DeviceEvent | None:
+        """What stands first in the buffer, or None while that is not all there."""
+        buffer = self._buffer
+        if len(buffer) < _ACK_SIZE:
+            return None
+        if any(buffer[:_ACK_SIZE]):
+            return self._acknowledged()
+        if len(buffer) <= HEADER_SIZE:
+            return None
+        size = _frame_size(buffer)
+        if size is None:
+            return self._acknowledged()
+        if size > len(buffer):
+            return None
+        packet = bytes(buffer[:size])
+        del buffer[:size]
+        return _decode_frame(packet)
+
+    def _acknowledged(self) -> PacketAcknowledged:
+        accepted = int.from_bytes(self._buffer[:_ACK_SIZE])
+        del self._buffer[:_ACK_SIZE]
+        return PacketAcknowledged(accepted)
 
     def _answered(self, answer: int) -> DeviceEvent:
         if answer == ACCEPTED[0]:
@@ -222,3 +277,30 @@ class DeviceConnection(_Connection):
                 found=f"0x{answer:02X}",
             )
         )
+
+
+_FRAME_CODECS = frozenset((*(codec.codec_id for codec in COMMAND_CODECS), *NOT_DECODED_YET))
+"""What a server may send in a packet."""
+
+
+def _frame_size(buffer: bytearray) -> int | None:
+    """The size of the packet whose header and codec id are there; None if it is no packet."""
+    if buffer[HEADER_SIZE] not in _FRAME_CODECS:
+        return None
+    try:
+        return packet_size(buffer, 0, MAX_PACKET_SIZE)
+    except FramingError:
+        return None
+
+
+def _decode_frame(packet: bytes) -> CommandReceived | FrameSkipped | CrcFailed:
+    try:
+        return CommandReceived(
+            COMMAND_CODECS.by_id(packet[HEADER_SIZE], HEADER_SIZE).decode_data(
+                checked_data(packet), HEADER_SIZE
+            )
+        )
+    except CrcMismatchError as error:
+        return CrcFailed(error)
+    except DecodeError as error:
+        return FrameSkipped(error)

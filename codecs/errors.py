@@ -6,7 +6,8 @@ TeltonikaError
 │   ├── CrcMismatchError     a whole packet whose CRC is wrong
 │   ├── UnknownCodecError    a codec id that the protocol does not know
 │   ├── NotDecodedYetError   a codec or transport that is known but has no decoder here yet
-│   └── RecordError          a whole, checked packet whose inside contradicts itself
+│   ├── RecordError          a whole, checked AVL packet whose inside contradicts itself
+│   └── CommandError         the same of a command or an answer
 └── EncodeError              a value that does not fit its field on the wire
 """
 
@@ -29,6 +30,8 @@ class ErrorCode(StrEnum):
     RECORD_COUNT_MISMATCH = "record_count_mismatch"
     IO_COUNT_MISMATCH = "io_count_mismatch"
     TRAILING_BYTES = "trailing_bytes"
+    SIZE_MISMATCH = "size_mismatch"
+    UNKNOWN_TYPE = "unknown_type"
     UNRECOGNISED = "unrecognised"
     BAD_HEX = "bad_hex"
 
@@ -89,7 +92,11 @@ class NotDecodedYetError(DecodeError):
 
 
 class RecordError(DecodeError):
-    """The inside of a packet with a right CRC contradicts itself."""
+    """The inside of an AVL packet with a right CRC contradicts itself."""
+
+
+class CommandError(DecodeError):
+    """The inside of a command or an answer with a right CRC contradicts itself."""
 
 
 class EncodeError(TeltonikaError):

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from teltonika.codecs.commands import CommandMessage
 from teltonika.codecs.errors import CrcMismatchError, DecodeError
 from teltonika.codecs.records import AvlPacket
 
@@ -27,8 +28,20 @@ class AvlPacketReceived(msgspec.Struct, frozen=True, gc=False):
     """Bytes of the packet on the wire."""
 
 
+class CommandResponseReceived(msgspec.Struct, frozen=True, gc=False):
+    """What a device sent in a command codec: an answer, a nACK, or text that nobody asked for.
+
+    Nothing in it says which command it answers. It is not to be acknowledged.
+    """
+
+    message: CommandMessage
+
+
 class FrameSkipped(msgspec.Struct, frozen=True, gc=False):
-    """A whole packet of a codec that is known and not decoded yet. It is not to be acknowledged."""
+    """A whole packet that cannot be understood, and need not be: nothing waits for its ACK.
+
+    A codec that is known and not decoded yet, or a command frame whose inside is wrong.
+    """
 
     error: DecodeError
 
@@ -51,7 +64,13 @@ class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
 
 FrameEvent = ImeiReceived | FrameReceived | PingReceived | CrcFailed | ProtocolViolation
 ServerEvent = (
-    ImeiReceived | AvlPacketReceived | FrameSkipped | PingReceived | CrcFailed | ProtocolViolation
+    ImeiReceived
+    | AvlPacketReceived
+    | CommandResponseReceived
+    | FrameSkipped
+    | PingReceived
+    | CrcFailed
+    | ProtocolViolation
 )
 
 
@@ -67,4 +86,17 @@ class PacketAcknowledged(msgspec.Struct, frozen=True, gc=False):
     accepted: int
 
 
-DeviceEvent = HandshakeAnswered | PacketAcknowledged | ProtocolViolation
+class CommandReceived(msgspec.Struct, frozen=True, gc=False):
+    """The server sent a command. It is answered in its own codec, and never acknowledged."""
+
+    message: CommandMessage
+
+
+DeviceEvent = (
+    HandshakeAnswered
+    | PacketAcknowledged
+    | CommandReceived
+    | FrameSkipped
+    | CrcFailed
+    | ProtocolViolation
+)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from teltonika.codecs.commands import CommandMessage, MessageType
 from teltonika.codecs.errors import DecodeError, ErrorCode, FramingError, NotDecodedYetError
 from teltonika.codecs.framing import (
     HEADER_SIZE,
@@ -77,6 +78,36 @@ class FoundAvlPacket(Finding, frozen=True, tag="avl", kw_only=True):
     codec: str
     codec_id: int
     records: list[FoundRecord]
+
+
+class FoundMessage(Finding, frozen=True, kw_only=True):
+    """A whole frame of a command codec with a right CRC."""
+
+    codec: str
+    text: str
+    hex: str
+    """The text's bytes."""
+    imei: str | msgspec.UnsetType = msgspec.UNSET
+    """Codec 14 only."""
+
+
+class FoundCommand(FoundMessage, frozen=True, tag="command", kw_only=True):
+    """From the server."""
+
+
+class FoundResponse(FoundMessage, frozen=True, tag="response", kw_only=True):
+    """A device's answer, or what it sends unasked."""
+
+
+class FoundNack(FoundMessage, frozen=True, tag="nack", kw_only=True):
+    """Codec 14: the command named another device."""
+
+
+_MESSAGES: dict[MessageType, type[FoundCommand | FoundResponse | FoundNack]] = {
+    MessageType.COMMAND: FoundCommand,
+    MessageType.RESPONSE: FoundResponse,
+    MessageType.NACK: FoundNack,
+}
 
 
 class FoundAck(Finding, frozen=True, tag="ack", kw_only=True):
@@ -197,6 +228,15 @@ def _find_packet(data: bytes, start: int, max_packet_size: int) -> Finding:
     except DecodeError as error:
         return found_error(error, end)  # its length is known: what follows it can be read
     codec = CODECS.by_id(packet.codec_id)
+    if isinstance(packet, CommandMessage):
+        return _MESSAGES[packet.type](
+            offset=start,
+            length=size,
+            codec=codec.name,
+            text=packet.text,
+            hex=packet.content.hex(),
+            imei=packet.imei or msgspec.UNSET,
+        )
     return FoundAvlPacket(
         offset=start,
         length=size,

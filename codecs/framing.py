@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 
 from teltonika.codecs.avl import AvlCodec
+from teltonika.codecs.commands import CommandCodec, CommandMessage
 from teltonika.codecs.crc import crc16_ibm
 from teltonika.codecs.errors import (
     CrcMismatchError,
@@ -31,7 +32,7 @@ from teltonika.codecs.handshake import (
     luhn_valid,
 )
 from teltonika.codecs.records import AvlPacket, AvlRecord
-from teltonika.codecs.registry import CODECS, CodecRegistry
+from teltonika.codecs.registry import CODECS, COMMAND_CODECS, CodecRegistry
 
 MAX_PACKET_SIZE = 65_536
 """Bytes of a whole packet that are taken by default. Documented packets have 1,280 at most, but
@@ -106,26 +107,30 @@ def checked_data(packet: bytes, offset: int = 0) -> bytes:
     return data
 
 
-def decode_data(data: bytes, offset: int = 0, codecs: CodecRegistry = CODECS) -> AvlPacket:
-    """The records of a checked data field of any codec. ``offset`` is added to an error's own.
+AnyRegistry = CodecRegistry[AvlCodec | CommandCodec]
 
-    Raises UnknownCodecError, NotDecodedYetError or RecordError.
+
+def decode_data(
+    data: bytes, offset: int = 0, codecs: AnyRegistry = CODECS
+) -> AvlPacket | CommandMessage:
+    """What a checked data field of any codec holds. ``offset`` is added to an error's own.
+
+    Raises UnknownCodecError, NotDecodedYetError, RecordError or CommandError.
     """
-    codec = codecs.by_id(data[0], offset)
-    return AvlPacket(codec.codec_id, codec.decode_data(data, offset))
+    return codecs.by_id(data[0], offset).decode_data(data, offset)
 
 
 def decode_packet(
     packet: bytes,
     offset: int = 0,
     *,
-    codecs: CodecRegistry = CODECS,
+    codecs: AnyRegistry = CODECS,
     max_packet_size: int = MAX_PACKET_SIZE,
-) -> AvlPacket:
-    """One whole TCP packet, from preamble to CRC, to its records.
+) -> AvlPacket | CommandMessage:
+    """One whole TCP packet, from preamble to CRC, to its records or its message.
 
     ``offset`` is added to the offset of an error. Raises DecodeError: FramingError,
-    CrcMismatchError, UnknownCodecError, NotDecodedYetError or RecordError.
+    CrcMismatchError, UnknownCodecError, NotDecodedYetError, RecordError or CommandError.
     """
     size = packet_size(packet, 0, max_packet_size, offset)
     if size is None or size > len(packet):
@@ -144,7 +149,15 @@ def decode_packet(
 
 def encode_packet(codec: AvlCodec, records: Sequence[AvlRecord]) -> bytes:
     """A whole TCP packet, from preamble to CRC, with 0 to 255 records. Raises EncodeError."""
-    data = codec.encode_data(records)
+    return _packet(codec.encode_data(records))
+
+
+def encode_message(message: CommandMessage) -> bytes:
+    """A whole TCP packet that holds a command or an answer. Raises EncodeError."""
+    return _packet(COMMAND_CODECS.by_id(message.codec_id).encode_data(message))
+
+
+def _packet(data: bytes) -> bytes:
     return struct.pack(f">II{len(data)}sI", 0, len(data), data, crc16_ibm(data))
 
 

@@ -1,38 +1,44 @@
 """Which codec a codec id stands for."""
 
 from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
 
 from teltonika.codecs.avl import AvlCodec
 from teltonika.codecs.codec8 import CODEC8
 from teltonika.codecs.codec8e import CODEC8_EXTENDED
+from teltonika.codecs.codec12 import CODEC12
+from teltonika.codecs.codec14 import CODEC14
 from teltonika.codecs.codec16 import CODEC16
+from teltonika.codecs.commands import CommandCodec
 from teltonika.codecs.errors import ErrorCode, NotDecodedYetError, UnknownCodecError
 
-# Command codecs: the protocol knows them, and no decoder here does yet.
-NOT_DECODED_YET = {0x0C: "12", 0x0D: "13", 0x0E: "14", 0x0F: "15"}
+NOT_DECODED_YET = {0x0D: "13", 0x0F: "15"}
+"""The protocol knows them, and no decoder here does yet."""
+
+CodecT = TypeVar("CodecT", bound=AvlCodec | CommandCodec)
 
 
-class CodecRegistry:
-    """A value that maps codec ids, and the names ``8``, ``8E``, ``16``, to codecs."""
+class CodecRegistry(Generic[CodecT]):
+    """A value that maps codec ids, and names such as ``8E``, to codecs."""
 
-    def __init__(self, codecs: Iterable[AvlCodec]) -> None:
+    def __init__(self, codecs: Iterable[CodecT]) -> None:
         self._by_id = {codec.codec_id: codec for codec in codecs}
         self._by_name = {codec.name: codec for codec in self._by_id.values()}
 
-    def __iter__(self) -> Iterator[AvlCodec]:
+    def __iter__(self) -> Iterator[CodecT]:
         return iter(self._by_id.values())
 
-    def by_name(self, name: str) -> AvlCodec:
-        """The codec called ``8``, ``8E`` or ``16`` (case does not matter). Raises ValueError."""
+    def by_name(self, name: str) -> CodecT:
+        """The codec called ``name`` (case does not matter). Raises ValueError."""
         codec = self._by_name.get(name.upper())
         if codec is None:
-            raise ValueError(f"no AVL codec is called {name!r}: one of {', '.join(self._by_name)}")
+            raise ValueError(f"no codec is called {name!r}: one of {', '.join(self._by_name)}")
         return codec
 
-    def by_id(self, codec_id: int, offset: int = 0) -> AvlCodec:
+    def by_id(self, codec_id: int, offset: int = 0) -> CodecT:
         """The codec of a packet's codec id, which stands at byte ``offset``.
 
-        Raises UnknownCodecError, or NotDecodedYetError for the command codecs.
+        Raises UnknownCodecError, or NotDecodedYetError for those without a decoder.
         """
         codec = self._by_id.get(codec_id)
         if codec is not None:
@@ -55,4 +61,6 @@ class CodecRegistry:
         )
 
 
-CODECS = CodecRegistry((CODEC8, CODEC8_EXTENDED, CODEC16))
+AVL_CODECS = CodecRegistry((CODEC8, CODEC8_EXTENDED, CODEC16))
+COMMAND_CODECS = CodecRegistry((CODEC12, CODEC14))
+CODECS: CodecRegistry[AvlCodec | CommandCodec] = CodecRegistry((*AVL_CODECS, *COMMAND_CODECS))

@@ -2,12 +2,12 @@
 
 from random import Random
 
-from teltonika.codecs import CODECS
+from teltonika.codecs import AVL_CODECS
 from teltonika.emulator.device import Device
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.settings import EmulatorSettings
 
-_CODEC_16 = CODECS.by_name("16")
+_CODEC_16 = AVL_CODECS.by_name("16")
 
 
 def assemble_device(imei: str, settings: EmulatorSettings, now_ms: int) -> Device:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from teltonika.codecs import CODECS, AvlCodec
+from teltonika.codecs import AVL_CODECS, AvlCodec
 
 _YEAR_S = 31_536_000
 _MIN_PERIOD_S = 0.001  # timestamps count milliseconds, and each record has its own
@@ -14,7 +14,7 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 5027
 
-    codec: AvlCodec = CODECS.by_name("8E")
+    codec: AvlCodec = AVL_CODECS.by_name("8E")
     records: int = 10
     """How many in all; 0 is for ever."""
     records_per_packet: int = 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from teltonika.codecs import CODECS, AvlPacket, AvlRecord
+from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord
 from teltonika.codecs.timestamps import format_timestamp
 
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -19,7 +19,7 @@ each record. Answers how many entries it added."""
 STORE_PACKET_SHA = hashlib.sha1(STORE_PACKET_SCRIPT, usedforsecurity=False).hexdigest()
 """What Redis calls the script."""
 
-CODEC_NAMES = {codec.codec_id: codec.name for codec in CODECS}
+CODEC_NAMES = {codec.codec_id: codec.name for codec in AVL_CODECS}
 
 
 class BigInt(msgspec.Struct, frozen=True):

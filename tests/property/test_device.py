@@ -6,7 +6,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from teltonika.codecs import CODECS, AvlPacketReceived, AvlRecord, ImeiReceived, ServerConnection
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlPacketReceived,
+    AvlRecord,
+    ImeiReceived,
+    ServerConnection,
+)
 from teltonika.emulator import Device, DeviceState
 
 IMEI = "356307042441013"
@@ -19,7 +25,7 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         records = (AvlRecord(number, 0, 0, 0, 0, 0, 0, 0) for number in count())
-        self.device = Device(IMEI, CODECS.by_name("8E"), records, records_per_packet=PER_PACKET)
+        self.device = Device(IMEI, AVL_CODECS.by_name("8E"), records, records_per_packet=PER_PACKET)
         self.server = ServerConnection()
         self.stored: list[int] = []  # timestamps of acknowledged packets
         self.unanswered: list[list[int]] = []  # copies that came on this connection

@@ -8,6 +8,8 @@ import pytest
 from samples import Sample, of_kind, sample
 from serving import run_teltonika
 
+from teltonika.codecs import CommandMessage, MessageType, encode_message
+
 IMEI_HEX = "000f333536333037303432343431303133"
 CODEC8 = sample("codec8-1").data.hex()
 DEFECTIVE = [*of_kind("error"), *of_kind("error", transport="udp")]
@@ -58,6 +60,14 @@ def test_a_packet_is_a_table_for_a_person() -> None:
     assert ["241", "4", "24602"] in rows
     assert "\x1b" not in result.stdout
     assert all(len(line.rstrip()) <= 80 for line in result.stdout.splitlines())
+
+
+def test_a_message_is_a_line_that_a_terminal_does_not_obey() -> None:
+    frame = encode_message(CommandMessage(0x0C, MessageType.RESPONSE, b"a\x1b[31m\xff"))
+    result = run_teltonika("decode", frame.hex())
+    assert result.stdout == (
+        f"byte 0, {len(frame)} long: response, codec 12, CRC right: a\\x1b[31m\\xff\n"
+    )
 
 
 def test_what_decoded_before_an_error_is_printed_and_the_exit_code_is_1() -> None:

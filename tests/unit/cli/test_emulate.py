@@ -13,7 +13,7 @@ from tiny_server import Answer, TinyServer
 from typer.testing import CliRunner
 
 from teltonika.cli.emulate import emulate
-from teltonika.codecs import CODECS, AvlPacket, decode_packet
+from teltonika.codecs import AVL_CODECS, AvlPacket, decode_packet
 
 IMEI = "356307042441013"
 RIGHT, SILENCE = Answer.RIGHT, Answer.SILENCE
@@ -129,7 +129,7 @@ async def test_start_time_and_seed_make_the_bytes_the_same_again(codec: str) -> 
         first, again, other = server.packets
     assert first == again != other
     packet: AvlPacket = decode_packet(first[0])
-    assert packet.codec_id == CODECS.by_name(codec).codec_id
+    assert packet.codec_id == AVL_CODECS.by_name(codec).codec_id
     assert packet.records[0].timestamp_ms == 1_769_846_400_250
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from teltonika.cli.emulate_view import LiveView
-from teltonika.codecs import CODECS
+from teltonika.codecs import AVL_CODECS
 from teltonika.emulator import Device
 
 IMEI = "356307042441013"
@@ -15,7 +15,7 @@ def test_the_live_line_says_how_it_is_going(
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the captured stream for a terminal
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    device = Device(IMEI, CODECS.by_name("8"), iter(()))
+    device = Device(IMEI, AVL_CODECS.by_name("8"), iter(()))
     device.report.records_acknowledged = 1_234
     device.report.packets_acknowledged = 617
     view = LiveView("localhost:5027")

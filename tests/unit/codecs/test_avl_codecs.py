@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from teltonika.codecs import (
-    CODECS,
+    AVL_CODECS,
     AvlRecord,
     EncodeError,
     IoElement,
@@ -15,7 +15,7 @@ from teltonika.codecs import (
     encode_packet,
 )
 
-CODEC8, CODEC8E, CODEC16 = (CODECS.by_name(name) for name in ("8", "8E", "16"))
+CODEC8, CODEC8E, CODEC16 = (AVL_CODECS.by_name(name) for name in ("8", "8E", "16"))
 
 
 def record(**fields: Any) -> AvlRecord:
@@ -36,7 +36,7 @@ def io(*elements: IoElement) -> IoElements:
     return IoElements.of(elements)
 
 
-@pytest.mark.parametrize("codec", list(CODECS), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", list(AVL_CODECS), ids=lambda codec: codec.name)
 @pytest.mark.parametrize("count", [0, 1, 255])
 def test_a_packet_holds_0_to_255_records(codec: Any, count: int) -> None:
     reason = 7 if codec is CODEC16 else None
@@ -88,7 +88,7 @@ def test_a_truncated_record_names_the_byte_where_it_ends() -> None:
         assert caught.value.offset == 8 + end
 
 
-@pytest.mark.parametrize("codec", list(CODECS), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", list(AVL_CODECS), ids=lambda codec: codec.name)
 def test_the_total_must_be_the_sum_of_the_groups(codec: Any) -> None:
     reason = 0 if codec is CODEC16 else None
     data = bytearray(codec.encode_data([record(io=io(IoElement(1, 1, 1)), generation_type=reason)]))

@@ -3,7 +3,7 @@
 import pytest
 
 from teltonika.codecs import (
-    CODECS,
+    AVL_CODECS,
     AvlRecord,
     EncodeError,
     ErrorCode,
@@ -12,7 +12,7 @@ from teltonika.codecs import (
     RecordError,
 )
 
-CODEC16 = CODECS.by_name("16")
+CODEC16 = AVL_CODECS.by_name("16")
 
 DATA = bytes.fromhex(
     "10 01"
@@ -52,14 +52,14 @@ RECORD = AvlRecord(
 
 
 def test_every_field_stands_where_the_protocol_says() -> None:
-    assert CODEC16.decode_data(DATA) == (RECORD,)
+    assert CODEC16.decode_data(DATA).records == (RECORD,)
     assert CODEC16.encode_data([RECORD]) == DATA
 
 
 @pytest.mark.parametrize("generation_type", range(256))
 def test_any_generation_type_is_kept_documented_or_not(generation_type: int) -> None:
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, generation_type=generation_type)
-    assert CODEC16.decode_data(CODEC16.encode_data([record])) == (record,)
+    assert CODEC16.decode_data(CODEC16.encode_data([record])).records == (record,)
 
 
 @pytest.mark.parametrize("generation_type", [-1, 256])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from teltonika.codecs import CODECS, AvlRecord, EncodeError, IoElement, IoElements
+from teltonika.codecs import AVL_CODECS, AvlRecord, EncodeError, IoElement, IoElements
 
-CODEC8 = CODECS.by_name("8")
+CODEC8 = AVL_CODECS.by_name("8")
 
 DATA = bytes.fromhex(
     "08 01"  # codec id, number of data 1
@@ -48,12 +48,12 @@ RECORD = AvlRecord(
 
 
 def test_every_field_stands_where_the_protocol_says() -> None:
-    assert CODEC8.decode_data(DATA) == (RECORD,)
+    assert CODEC8.decode_data(DATA).records == (RECORD,)
     assert CODEC8.encode_data([RECORD]) == DATA
 
 
 def test_record_says_nothing_of_why_it_was_made() -> None:
-    (record,) = CODEC8.decode_data(DATA)
+    (record,) = CODEC8.decode_data(DATA).records
     assert record.generation_type is None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from teltonika.codecs import (
-    CODECS,
+    AVL_CODECS,
     AvlRecord,
     EncodeError,
     ErrorCode,
@@ -12,7 +12,7 @@ from teltonika.codecs import (
     RecordError,
 )
 
-CODEC8E = CODECS.by_name("8E")
+CODEC8E = AVL_CODECS.by_name("8E")
 
 HEAD = bytes.fromhex(
     "0000016B40D8EA30 00"  # timestamp, priority
@@ -69,7 +69,7 @@ IO_AT = len(data_of("")) - 1
 
 
 def test_every_field_stands_where_the_protocol_says() -> None:
-    assert CODEC8E.decode_data(DATA) == (RECORD,)
+    assert CODEC8E.decode_data(DATA).records == (RECORD,)
     assert CODEC8E.encode_data([RECORD]) == DATA
 
 
@@ -77,7 +77,7 @@ def test_variable_value_of_the_greatest_length_is_read_and_written() -> None:
     value = bytes(range(256)) * 256
     io = IoElements.of([IoElement.variable(1, value[:65_535])])
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=io)
-    assert CODEC8E.decode_data(CODEC8E.encode_data([record])) == (record,)
+    assert CODEC8E.decode_data(CODEC8E.encode_data([record])).records == (record,)
 
     too_long = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=IoElements.of([IoElement.variable(9, value)]))
     with pytest.raises(EncodeError) as caught:
@@ -90,7 +90,7 @@ def test_count_has_two_bytes_so_a_group_holds_more_than_255() -> None:
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=io)
     data = CODEC8E.encode_data([record])
     assert data[IO_AT : IO_AT + 4] == bytes.fromhex("012C 012C")
-    assert CODEC8E.decode_data(data) == (record,)
+    assert CODEC8E.decode_data(data).records == (record,)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_variable_length_elements_are_checked_to_the_byte(
 
 def test_last_byte_of_the_data_field_is_never_read_as_part_of_a_value() -> None:
     whole = data_of("0001" + "0000" * 4 + "0001 0181 0001 01")
-    assert len(CODEC8E.decode_data(whole)) == 1
+    assert len(CODEC8E.decode_data(whole).records) == 1
     with pytest.raises(RecordError) as caught:
         CODEC8E.decode_data(whole[:-1])  # the value's 01 is now number of data 2
     assert caught.value.code is ErrorCode.TRUNCATED

@@ -4,26 +4,40 @@ import pytest
 from samples import framed
 
 from teltonika.codecs import (
-    CODECS,
+    AVL_CODECS,
+    COMMAND_CODECS,
     AvlPacket,
     AvlPacketReceived,
     AvlRecord,
+    CommandMessage,
+    CommandReceived,
+    CommandResponseReceived,
     ConnectionState,
+    CrcFailed,
     DeviceConnection,
     FrameSkipped,
     HandshakeAnswered,
     ImeiReceived,
+    MessageType,
     PacketAcknowledged,
     ProtocolViolation,
     ServerConnection,
     encode_imei,
+    encode_message,
     encode_packet,
 )
 from teltonika.codecs.connection import TRANSITIONS, Action
 
 IMEI = "356307042441013"
 RECORD = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)
-PACKET = encode_packet(CODECS.by_name("8"), [RECORD, RECORD])
+PACKET = encode_packet(AVL_CODECS.by_name("8"), [RECORD, RECORD])
+COMMAND = COMMAND_CODECS.by_name("12").command("getinfo", IMEI)
+MESSAGES = [
+    CommandMessage(0x0C, MessageType.RESPONSE, b"Ver:1"),
+    CommandMessage(0x0C, MessageType.COMMAND, b"a device should not"),
+    CommandMessage(0x0E, MessageType.RESPONSE, b"\xff\x00", IMEI),
+    CommandMessage(0x0E, MessageType.NACK, b"", IMEI),
+]
 RECEIVED = AvlPacketReceived(AvlPacket(8, (RECORD, RECORD)), len(PACKET))
 
 
@@ -83,13 +97,88 @@ def test_a_luhn_digit_that_is_wrong_is_reported_only() -> None:
     assert event == ImeiReceived("356307042441014", luhn_valid=False)
 
 
-@pytest.mark.parametrize("codec_id", [0x0C, 0x0D, 0x0E, 0x0F])
+@pytest.mark.parametrize("codec_id", [0x0D, 0x0F])
 def test_a_codec_that_is_not_decoded_yet_is_skipped(codec_id: int) -> None:
     command = framed(bytes((codec_id,)) + b"\x01\x06\x00\x00\x00\x02ok\x01")
     skipped, received = open_connection().receive_data(command + PACKET)
     assert isinstance(skipped, FrameSkipped)
     assert skipped.error.found == codec_id
     assert received == RECEIVED
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=repr)
+def test_a_message_comes_between_packets_and_is_never_acknowledged(message: CommandMessage) -> None:
+    connection = open_connection()
+    events = connection.receive_data(PACKET + encode_message(message) + PACKET)
+    assert events == [RECEIVED, CommandResponseReceived(message), RECEIVED]
+    assert connection.data_to_send() == b""
+
+
+def test_a_broken_message_is_skipped_and_the_session_goes_on() -> None:
+    broken = framed(b"\x0c\x01\x06\x00\x00\x00\x09ok\x01")
+    skipped, received = open_connection().receive_data(broken + PACKET)
+    assert isinstance(skipped, FrameSkipped)
+    assert (skipped.error.code, skipped.error.offset) == ("size_mismatch", 11)
+    assert received == RECEIVED
+
+
+def test_a_command_is_one_whole_frame_among_the_acks() -> None:
+    connection = open_connection()
+    connection.acknowledge(2)
+    connection.send_command(COMMAND)
+    connection.acknowledge(1)
+    sent = connection.data_to_send()
+    assert sent == b"\x00\x00\x00\x02" + encode_message(COMMAND) + b"\x00\x00\x00\x01"
+
+
+def open_device() -> DeviceConnection:
+    device = DeviceConnection()
+    device.start(IMEI)
+    device.receive_data(b"\x01")
+    device.data_to_send()
+    return device
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 1000])
+def test_a_device_tells_acks_from_commands_however_they_are_cut(size: int) -> None:
+    ack, none = b"\x00\x00\x00\x0c", bytes(4)
+    stream = ack + encode_message(COMMAND) + none + none + ack + encode_message(COMMAND) + ack
+    device = open_device()
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+    events = [event for piece in pieces for event in device.receive_data(piece)]
+    acknowledged, nothing = PacketAcknowledged(12), PacketAcknowledged(0)
+    command = CommandReceived(COMMAND)
+    expected = [acknowledged, command, nothing, nothing, acknowledged, command, acknowledged]
+    assert events == expected
+    assert not device.undecided
+
+
+def test_four_zero_bytes_are_an_ack_once_nothing_follows_them() -> None:
+    device = open_device()
+    assert device.receive_data(bytes(3)) == []
+    assert not device.undecided
+    assert device.receive_data(bytes(1)) == []
+    assert device.undecided
+    assert device.settle() == [PacketAcknowledged(0)]
+    assert device.settle() == []
+    assert device.receive_data(encode_message(COMMAND)) == [CommandReceived(COMMAND)]
+
+
+def test_a_device_survives_broken_commands() -> None:
+    frame = encode_message(COMMAND)
+    wrong_crc = frame[:-1] + bytes((frame[-1] ^ 1,))
+    unknown_type = framed(b"\x0c\x01\x09\x00\x00\x00\x00\x01")
+    crc, skipped, command = open_device().receive_data(wrong_crc + unknown_type + frame)
+    assert isinstance(crc, CrcFailed)
+    assert isinstance(skipped, FrameSkipped)
+    assert command == CommandReceived(COMMAND)
+
+
+def test_a_device_answers_in_a_frame() -> None:
+    device = open_device()
+    answer = COMMAND_CODECS.by_name("12").answer(COMMAND, b"ok")
+    device.send_message(answer)
+    assert device.data_to_send() == encode_message(answer)
 
 
 def test_an_unknown_codec_is_a_violation_that_names_it() -> None:

@@ -7,13 +7,20 @@ import msgspec
 import pytest
 from samples import Sample, framed, of_kind
 
-from teltonika.codecs import CODECS, AvlRecord, IoElement, IoElements, encode_imei, encode_packet
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlRecord,
+    IoElement,
+    IoElements,
+    encode_imei,
+    encode_packet,
+)
 from teltonika.codecs.findings import find_packets
 
 IMEI = "356307042441013"
 DEFECTIVE = [*of_kind("error"), *of_kind("error", transport="udp")]
 RECORD = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)
-PACKET = encode_packet(CODECS.by_name("8"), [RECORD])
+PACKET = encode_packet(AVL_CODECS.by_name("8"), [RECORD])
 
 
 def found(data: bytes) -> list[dict[str, Any]]:
@@ -48,13 +55,37 @@ def test_every_defective_sample_is_an_error_for_its_defect(sample: Sample) -> No
 
 @pytest.mark.parametrize(
     "sample",
-    [*of_kind("command", "response", "nack"), *of_kind("avl", transport="udp")],
+    [
+        *(s for s in of_kind("response") if s.expected["codec"] in ("13", "15")),
+        *of_kind("avl", transport="udp"),
+    ],
     ids=str,
 )
-def test_commands_and_datagrams_are_known_and_not_decoded_yet(sample: Sample) -> None:
+def test_codecs_13_and_15_and_datagrams_are_known_and_not_decoded_yet(sample: Sample) -> None:
     first, second = found(sample.data + b"\xff")
     assert (first["kind"], first["error"]) == ("error", "not_decoded_yet")
     assert first["transport"] == sample.transport
+    assert (second["kind"], second["offset"]) == ("ping", len(sample.data))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [s for s in of_kind("command", "response", "nack") if s.expected["codec"] in ("12", "14")],
+    ids=str,
+)
+def test_a_message_is_found_with_text_and_bytes(sample: Sample) -> None:
+    first, second = found(sample.data + b"\xff")
+    expected = sample.expected
+    imei = {"imei": expected["imei"]} if "imei" in expected else {}
+    assert first == imei | {
+        "kind": expected["kind"],
+        "offset": 0,
+        "length": len(sample.data),
+        "transport": "tcp",
+        "codec": expected["codec"],
+        "text": expected["text"],
+        "hex": expected["text"].encode().hex(),
+    }
     assert (second["kind"], second["offset"]) == ("ping", len(sample.data))
 
 
@@ -96,7 +127,7 @@ def test_a_servers_side_alone() -> None:
 def test_variable_length_values_are_hex() -> None:
     elements = [IoElement(1, 2**64 - 1, 8), IoElement.variable(385, b"\x00\xff")]
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=IoElements.of(elements))
-    (finding,) = found(encode_packet(CODECS.by_name("8E"), [record]))
+    (finding,) = found(encode_packet(AVL_CODECS.by_name("8E"), [record]))
     assert finding["records"][0]["io"] == [
         {"id": 1, "bytes": 8, "value": 2**64 - 1},
         {"id": 385, "bytes": 2, "value": "00ff"},

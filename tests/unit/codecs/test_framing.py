@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from teltonika.codecs import (
-    CODECS,
+    AVL_CODECS,
     AvlRecord,
     CrcFailed,
     FramingError,
@@ -21,7 +21,7 @@ from teltonika.codecs.framing import Framer
 
 IMEI = "356307042441013"
 HANDSHAKE = encode_imei(IMEI)
-PACKET = encode_packet(CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
+PACKET = encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
 FRAME = FrameReceived(PACKET[8:-4])
 
 

@@ -4,52 +4,68 @@ import pytest
 from samples import SAMPLES, Sample, of_kind
 
 from teltonika.codecs import (
+    AVL_CODECS,
     CODECS,
+    COMMAND_CODECS,
     AvlPacket,
+    CommandMessage,
     DecodeError,
     ErrorCode,
     NotDecodedYetError,
     decode_packet,
+    encode_message,
     encode_packet,
 )
 
 AVL_TCP = of_kind("avl")
 AVL_UDP = of_kind("avl", transport="udp")
-COMMANDS = of_kind("command", "response", "nack")
+NOT_DECODED = [s for s in of_kind("response") if s.expected["codec"] in ("13", "15")]
+MESSAGES = [s for s in of_kind("command", "response", "nack") if s not in NOT_DECODED]
 DEFECTIVE_TCP = of_kind("error")
 DEFECTIVE_UDP = of_kind("error", transport="udp")
 
 
 def test_no_sample_is_left_out() -> None:
     imeis = of_kind("imei")  # test_handshake reads them
-    groups = [AVL_TCP, AVL_UDP, COMMANDS, DEFECTIVE_TCP, DEFECTIVE_UDP, imeis]
+    groups = [AVL_TCP, AVL_UDP, MESSAGES, NOT_DECODED, DEFECTIVE_TCP, DEFECTIVE_UDP, imeis]
     assert sorted(s.name for group in groups for s in group) == sorted(s.name for s in SAMPLES)
     assert all(groups)
 
 
 @pytest.mark.parametrize("sample", AVL_TCP, ids=str)
 def test_tcp_packet_decodes_to_the_published_values_in_every_field(sample: Sample) -> None:
-    codec = CODECS.by_name(sample.expected["codec"])
+    codec = AVL_CODECS.by_name(sample.expected["codec"])
     assert decode_packet(sample.data) == AvlPacket(codec.codec_id, sample.records)
 
 
 @pytest.mark.parametrize("sample", AVL_TCP, ids=str)
 def test_published_values_encode_to_the_published_bytes(sample: Sample) -> None:
-    codec = CODECS.by_name(sample.expected["codec"])
+    codec = AVL_CODECS.by_name(sample.expected["codec"])
     assert encode_packet(codec, sample.records) == sample.data
-    assert encode_packet(codec, decode_packet(sample.data).records) == sample.data
 
 
 @pytest.mark.parametrize("sample", AVL_UDP, ids=str)
 def test_data_field_of_a_datagram_decodes_and_encodes_alike(sample: Sample) -> None:
-    codec = CODECS.by_name(sample.expected["codec"])
+    codec = AVL_CODECS.by_name(sample.expected["codec"])
     assert sample.data_field[0] == codec.codec_id
-    assert codec.decode_data(sample.data_field) == sample.records
+    assert codec.decode_data(sample.data_field).records == sample.records
     assert codec.encode_data(sample.records) == sample.data_field
 
 
-@pytest.mark.parametrize("sample", COMMANDS, ids=str)
-def test_command_codecs_are_named_and_not_decoded(sample: Sample) -> None:
+@pytest.mark.parametrize("sample", MESSAGES, ids=str)
+def test_a_message_decodes_to_what_is_published_and_encodes_back(sample: Sample) -> None:
+    expected = sample.expected
+    message = decode_packet(sample.data)
+    assert isinstance(message, CommandMessage)
+    assert message.codec_id == COMMAND_CODECS.by_name(expected["codec"]).codec_id
+    assert message.type.name.lower() == expected["kind"]
+    assert message.type == expected["type"]
+    assert (message.text, message.imei) == (expected["text"], expected.get("imei"))
+    assert encode_message(message) == sample.data
+
+
+@pytest.mark.parametrize("sample", NOT_DECODED, ids=str)
+def test_codecs_13_and_15_are_named_and_not_decoded(sample: Sample) -> None:
     with pytest.raises(NotDecodedYetError, match=f"codec {sample.expected['codec']} ") as caught:
         decode_packet(sample.data)
     assert caught.value.offset == 8

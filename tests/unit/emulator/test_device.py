@@ -5,13 +5,20 @@ from itertools import count, islice
 
 import pytest
 
-from teltonika.codecs import CODECS, AvlRecord, EncodeError, IoElement, IoElements, decode_packet
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlRecord,
+    EncodeError,
+    IoElement,
+    IoElements,
+    decode_packet,
+)
 from teltonika.emulator import AckRefused, Device, DeviceState, ImeiAccepted, PacketDelivered
 from teltonika.emulator.device import TRANSITIONS, Action
 
 IMEI = "356307042441013"
 HANDSHAKE = b"\x00\x0f356307042441013"
-CODEC8 = CODECS.by_name("8")
+CODEC8 = AVL_CODECS.by_name("8")
 ACCEPTED, REJECTED = b"\x01", b"\x00"
 
 
@@ -293,7 +300,7 @@ def test_a_device_with_a_packet_in_flight_stops_with_its_ack() -> None:
 def test_records_that_fit_no_packet_are_refused_before_anything_is_sent() -> None:
     large = IoElements.of([IoElement.variable(1, bytes(40_000))])
     records = iter([AvlRecord(1, 0, 0, 0, 0, 0, 0, 0, io=large)] * 2)
-    device = Device(IMEI, CODECS.by_name("8E"), records, records_per_packet=2)
+    device = Device(IMEI, AVL_CODECS.by_name("8E"), records, records_per_packet=2)
     connect(device)
     with pytest.raises(EncodeError, match="2 records make a packet of 80"):
         device.send_next()

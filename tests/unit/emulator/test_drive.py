@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teltonika.codecs import (
-    CODECS,
+    AVL_CODECS,
     AvlCodec,
     AvlRecord,
     GenerationType,
@@ -127,7 +127,7 @@ def test_the_car_has_set_off_within_ten_records() -> None:
     assert all(records(seed, 10)[-1].speed > 0 for seed in range(50))
 
 
-@pytest.mark.parametrize("codec", list(CODECS), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", list(AVL_CODECS), ids=lambda codec: codec.name)
 def test_every_codec_carries_the_records_and_255_fit_one_packet(codec: AvlCodec) -> None:
     made = records(1, 255, generation_type=codec.name == "16")
     assert list(decode_packet(encode_packet(codec, made)).records) == made

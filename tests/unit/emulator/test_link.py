@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from tiny_server import Answer, TinyServer
 
-from teltonika.codecs import CODECS, AvlRecord, EncodeError, IoElement, IoElements
+from teltonika.codecs import AVL_CODECS, AvlRecord, EncodeError, IoElement, IoElements
 from teltonika.emulator import (
     Device,
     DeviceLink,
@@ -341,7 +341,7 @@ async def test_records_that_fit_no_packet_are_the_callers_mistake() -> None:
     records = iter([AvlRecord(1, 0, 0, 0, 0, 0, 0, 0, io=large)])
     async with TinyServer() as server:
         settings = settings_for(server.port)
-        device = Device(IMEI, CODECS.by_name("8E"), records)
+        device = Device(IMEI, AVL_CODECS.by_name("8E"), records)
         with pytest.raises(EncodeError, match="put fewer into one"):
             await DeviceLink(device, settings, Random(0)).run()
 

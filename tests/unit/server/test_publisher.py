@@ -1,0 +1,343 @@
+"""From many sessions to a real Valkey and back: order, confirmations, limits, failures."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import redis
+import redis.asyncio
+
+from teltonika.codecs import AvlPacket, AvlRecord, IoElement, IoElements
+from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server import publisher as publisher_module
+from teltonika.server.app import background
+from teltonika.server.counters import Counters
+from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.publisher import Publisher
+from teltonika.server.streams import STORE_PACKET_SCRIPT
+
+STREAM = "telemetry:teltonika"
+IMEIS = ("356307042441013", "356307042441021", "356307042441039")
+
+
+def packet(number: int, records: int = 1) -> AvlPacket:
+    """Its first record's timestamp is its number."""
+    return AvlPacket(
+        0x08, tuple(AvlRecord(number + n, 0, 0, 0, 0, 0, 0, 0) for n in range(records))
+    )
+
+
+class Session:
+    """Who submits packets: it keeps what it was told, and looks at the stream when told."""
+
+    def __init__(self, publisher: Publisher, imei: str = IMEIS[0]) -> None:
+        self.imei = imei
+        self.ended = False
+        self.when_confirmed: Callable[[], None] = lambda: None
+        self._publisher = publisher
+        self._confirmations: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+
+    def submit(self, number: int, *, size: int | None = None, records: int = 1) -> None:
+        """A packet, whose size is its number where the size does not matter."""
+        size = number if size is None else size
+        self._publisher.submit(self, self.imei, packet(number, records), size)
+
+    def confirmed(self, record_count: int, size: int) -> None:
+        self.when_confirmed()
+        self._confirmations.put_nowait((record_count, size))
+
+    @property
+    def confirmations_so_far(self) -> int:
+        return self._confirmations.qsize()
+
+    async def confirmations(self, count: int) -> list[tuple[int, int]]:
+        """The next ones: records and size of each."""
+        return [await self._confirmations.get() for _ in range(count)]
+
+    async def confirmed_numbers(self, count: int) -> list[int]:
+        return [size for _, size in await self.confirmations(count)]
+
+
+class Limits:
+    """Keeps the publisher's calls at its limits."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def full(self) -> None:
+        self.calls.append("full")
+
+    def drained(self) -> None:
+        self.calls.append("drained")
+
+    def confirmed(self) -> None:
+        self.calls.append("confirmed")
+
+
+def publisher_for(
+    valkey: EmbeddedValkey,
+    *,
+    maxlen: int = 0,
+    max_unconfirmed_bytes: int = 10**9,
+    counters: Counters | None = None,
+    limits: Limits | None = None,
+) -> Publisher:
+    limits = limits or Limits()
+    return Publisher(
+        valkey.url,
+        STREAM,
+        maxlen,
+        max_unconfirmed_bytes,
+        counters or Counters(),
+        full=limits.full,
+        drained=limits.drained,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(publisher: Publisher) -> AsyncIterator[Session]:
+    """The publisher at work, with an idle connection; and a session that it knows already."""
+    async with background(publisher.run()):
+        session = Session(publisher)
+        session.submit(0)
+        await session.confirmations(1)
+        yield session
+
+
+def hold_writes(client: redis.Redis) -> None:
+    """Valkey takes commands, and executes none that writes until `release_writes`."""
+    client.client_pause(600_000, all=False)
+
+
+def release_writes(client: redis.Redis) -> None:
+    client.client_unpause()
+
+
+async def written() -> None:
+    """What was submitted to an idle connection is written in the loop's next turn."""
+    await asyncio.sleep(0)
+
+
+async def kill(valkey: EmbeddedValkey, client: redis.Redis) -> None:
+    os.kill(client.info("server")["process_id"], signal.SIGKILL)
+    await valkey.stop()
+
+
+def numbers(client: redis.Redis, imei: str | None = None) -> list[int]:
+    """The numbers on the stream, in its order; of one device if asked."""
+    entries = [fields for _, fields in client.xrange(STREAM)]
+    numbers_of = {format_timestamp(number): number for number in range(10_000)}
+    return [numbers_of[e["ts"]] for e in entries if imei in {None, e["device_id"]}]
+
+
+async def test_an_entry_has_the_contracts_fields(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    publisher = publisher_for(valkey)
+    async with background(publisher.run()):
+        session = Session(publisher)
+        session.submit(7, records=2)
+        assert await session.confirmations(1) == [(2, 7)]
+    (_, first), (_, second) = client.xrange(STREAM)
+    assert first.keys() == {"ts", "device_id", "codec", "payload"}
+    assert (first["ts"], second["ts"]) == ("1970-01-01T00:00:00.007Z", "1970-01-01T00:00:00.008Z")
+    assert (first["device_id"], first["codec"]) == (IMEIS[0], "8")
+    assert json.loads(first["payload"])["timestamp"] == first["ts"]
+
+
+async def test_each_devices_order_is_kept_over_many_batches(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "MAX_BATCH_BYTES", 3_000)  # about six packets
+    publisher = publisher_for(valkey)
+    async with background(publisher.run()):
+        sessions = [Session(publisher, imei) for imei in IMEIS]
+        for number in range(200):
+            for session in sessions:
+                session.submit(number)
+        for session in sessions:
+            assert await session.confirmed_numbers(200) == list(range(200))
+    for imei in IMEIS:
+        assert numbers(client, imei) == list(range(200))
+
+
+async def test_a_packet_is_confirmed_after_its_entries_exist_and_not_before(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    seen: list[int] = []
+    async with running(publisher_for(valkey)) as session:
+        session.when_confirmed = lambda: seen.append(client.xlen(STREAM))
+        hold_writes(client)
+        session.submit(1, records=3)
+        await written()
+        assert session.confirmations_so_far == 0
+        release_writes(client)
+        assert await session.confirmations(1) == [(3, 1)]
+    assert seen == [4]
+
+
+async def test_nothing_is_written_twice_and_nothing_is_left(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    counters = Counters()
+    publisher = publisher_for(valkey, counters=counters)
+    async with running(publisher) as session:
+        for number in range(1, 50):
+            session.submit(number, records=2)
+        assert publisher.unconfirmed_packets == 49
+        await session.confirmations(49)
+        assert publisher.unconfirmed_packets == 0
+    assert client.xlen(STREAM) == 99
+    assert (counters.records_stored, counters.redis_failures) == (99, 0)
+
+
+async def test_values_that_repeated_ids_replaced_are_counted(valkey: EmbeddedValkey) -> None:
+    counters = Counters()
+    publisher = publisher_for(valkey, counters=counters)
+    io = IoElements.of([IoElement(1, 1, 1), IoElement(1, 2, 2)])
+    record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=io)
+    publisher.submit(Session(publisher), IMEIS[0], AvlPacket(0x08, (record, record)), 1)
+    assert counters.repeated_io_ids == 2
+
+
+async def test_it_is_full_above_its_limit_and_drained_at_a_quarter_of_it(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    limits = Limits()
+    publisher = publisher_for(valkey, max_unconfirmed_bytes=100, limits=limits)
+    async with running(publisher) as session:
+        session.when_confirmed = limits.confirmed
+        hold_writes(client)
+        for size in (40, 35, 1, 24):
+            session.submit(1, size=size)
+        assert not publisher.is_full
+        for size in (1, 0):
+            session.submit(1, size=size)
+        assert publisher.is_full
+        assert limits.calls == ["full"]
+        release_writes(client)
+        await session.confirmations(6)
+        assert not publisher.is_full
+    above = ["confirmed", "confirmed"]  # 61 and 26 bytes are left
+    assert limits.calls == ["full", *above, "drained", *["confirmed"] * 4]
+
+
+async def test_it_can_be_full_more_than_once(valkey: EmbeddedValkey) -> None:
+    limits = Limits()
+    async with running(publisher_for(valkey, max_unconfirmed_bytes=1, limits=limits)) as session:
+        for _ in range(2):
+            session.submit(1, size=2)
+            await session.confirmations(1)
+    assert limits.calls == ["full", "drained"] * 2
+
+
+async def test_what_a_killed_valkey_had_not_stored_is_written_to_the_next_in_order(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    counters = Counters()
+    async with running(publisher_for(valkey, counters=counters)) as session:
+        hold_writes(client)
+        session.submit(1)
+        session.submit(2)
+        await written()
+        session.submit(3)
+        await kill(valkey, client)
+        session.submit(4)
+        assert session.confirmations_so_far == 0
+        await valkey.start()
+        assert await session.confirmed_numbers(4) == [1, 2, 3, 4]
+        session.submit(5)
+        assert await session.confirmed_numbers(1) == [5]
+    assert numbers(client) == [0, 1, 2, 3, 4, 5]
+    assert counters.records_stored == 6
+    assert counters.redis_failures >= 1
+
+
+async def test_of_a_session_that_ended_what_was_on_its_way_is_not_written_again(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    limits = Limits()
+    publisher = publisher_for(valkey, max_unconfirmed_bytes=100, limits=limits)
+    async with running(publisher) as session:
+        gone = Session(publisher, IMEIS[1])
+        hold_writes(client)
+        gone.submit(1, size=90)
+        session.submit(2, size=20)
+        gone.submit(3, size=1)
+        await written()
+        gone.ended = True
+        await kill(valkey, client)
+        await valkey.start()
+        assert await session.confirmed_numbers(1) == [20]
+        assert publisher.unconfirmed_packets == 0
+        assert limits.calls == ["full", "drained"]
+    assert gone.confirmations_so_far == 0
+    assert numbers(client) == [0, 2]
+
+
+async def test_a_redis_that_does_not_answer_is_left_for_a_new_connection(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        running(publisher_for(valkey)) as session,
+        redis.asyncio.Redis.from_url(valkey.url) as other,
+        other.monitor() as monitor,
+    ):
+        hold_writes(client)
+        monkeypatch.setattr(publisher_module, "REPLY_TIMEOUT_S", 0.05)
+        session.submit(1)
+        while not (await monitor.next_command())["command"].startswith("SCRIPT LOAD"):
+            pass
+        monkeypatch.undo()
+        release_writes(client)
+        assert await session.confirmed_numbers(1) == [1]
+    assert set(numbers(client)) == {0, 1}  # the old connection's may have come through as well
+
+
+async def test_a_flushed_script_is_loaded_again(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    async with running(publisher_for(valkey)) as session:
+        client.script_flush()
+        for number in (1, 2):
+            session.submit(number)
+        assert await session.confirmed_numbers(2) == [1, 2]
+    assert numbers(client) == [0, 1, 2]
+
+
+async def test_a_packet_stored_behind_a_refused_one_is_not_confirmed_before_it(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """While the refusal is on its way the script comes back, and the next packet is stored."""
+    publisher = publisher_for(valkey)
+    async with running(publisher) as session:
+        other = Session(publisher, IMEIS[1])
+        client.script_flush()
+        with client.monitor() as monitor:
+            session.submit(1)
+            await written()
+            assert monitor.next_command()["command"].startswith("EVALSHA")
+        client.script_load(STORE_PACKET_SCRIPT.decode())
+        session.submit(2)
+        other.submit(3)
+        assert await session.confirmed_numbers(2) == [1, 2]
+        assert await other.confirmed_numbers(1) == [3]
+        assert publisher.unconfirmed_packets == 0
+    assert numbers(client, IMEIS[0])[-2:] == [1, 2]
+    assert numbers(client, IMEIS[1]) == [3]
+
+
+@pytest.mark.parametrize(("maxlen", "left"), [(0, 100), (20, 20)])
+async def test_the_stream_is_trimmed_to_maxlen_and_never_at_zero(
+    maxlen: int, left: int, valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    client.config_set("stream-node-max-entries", 1)  # what is roughly 20 is exactly 20 then
+    async with running(publisher_for(valkey, maxlen=maxlen)) as session:
+        for number in range(1, 100, 3):
+            session.submit(number, records=3)
+        await session.confirmations(33)
+    assert numbers(client) == list(range(100))[-left:]
