@@ -22,7 +22,8 @@ from benchmarks.workloads import Workload
 from teltonika.codecs import decode_packet, encode_imei, luhn_check_digit
 from teltonika.server import Listening
 from teltonika.server.redis_link import pack_command
-from teltonika.server.streams import STORE_PACKET_SCRIPT, STORE_PACKET_SHA, packet_arguments
+from teltonika.server.scripts import STORE_PACKET
+from teltonika.server.streams import packet_arguments
 
 STREAM = "telemetry:teltonika"
 MAXLEN = 1_000_000
@@ -105,7 +106,7 @@ def ceiling(server: Listening, packets: list[bytes]) -> float:
     """Seconds until Valkey has confirmed the same commands to a bare client."""
     imei = imei_of(0)
     commands = [
-        pack_command("EVALSHA", STORE_PACKET_SHA, 1, STREAM, *arguments)
+        pack_command("EVALSHA", STORE_PACKET.sha, 1, STREAM, *arguments)
         for packet in packets
         for arguments, _ in (packet_arguments(imei, decode_packet(packet), MAXLEN),)
     ]
@@ -113,7 +114,7 @@ def ceiling(server: Listening, packets: list[bytes]) -> float:
     reader = hiredis.Reader()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(urlsplit(server.redis).path)
-        connection.sendall(pack_command("SCRIPT", "LOAD", STORE_PACKET_SCRIPT))
+        connection.sendall(pack_command("SCRIPT", "LOAD", STORE_PACKET.source))
         connection.recv(1000)
         start = time.perf_counter()
         sender = threading.Thread(target=connection.sendall, args=(packed,))

@@ -19,7 +19,13 @@ from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
 from teltonika.codecs import AVL_CODECS, parse_imei
-from teltonika.emulator import DeviceLink, DeviceReport, EmulatorSettings, assemble_device
+from teltonika.emulator import (
+    AnswerFault,
+    DeviceLink,
+    DeviceReport,
+    EmulatorSettings,
+    assemble_device,
+)
 
 DEFAULTS = EmulatorSettings()
 MAX_SECONDS = 86_400.0
@@ -68,12 +74,32 @@ def emulate(
             help="Seconds to go on trying without an acknowledgement.", min=0.01, max=MAX_SECONDS
         ),
     ] = DEFAULTS.give_up_after_s,
+    answer_delay: Annotated[
+        float,
+        typer.Option(help="Seconds between a command and its answer.", min=0, max=MAX_SECONDS),
+    ] = DEFAULTS.answer_delay_s,
+    answer_fault: Annotated[
+        AnswerFault,
+        typer.Option(
+            help="What is wrong with the answers to commands: nothing, they are withheld, each "
+            "comes in pieces, or each comes twice."
+        ),
+    ] = DEFAULTS.answer_fault,
+    restart_after: Annotated[
+        float,
+        typer.Option(
+            help="Seconds from the command cpureset until the device is back.",
+            min=0,
+            max=MAX_SECONDS,
+        ),
+    ] = DEFAULTS.restart_after_s,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one object.")] = False,
 ) -> None:
     """Be one device: connect, drive, send AVL records and wait for each acknowledgement.
 
     What is not acknowledged is sent again: the same bytes, on the same
-    connection or the next one. Ctrl-C waits for the packet in flight; a
+    connection or the next one. Commands are answered as a device would
+    (getinfo, getgps, setdigout, ...). Ctrl-C waits for the packet in flight; a
     second one does not. Exits with 1 if a record was never acknowledged.
     """
     try:
@@ -97,6 +123,9 @@ def emulate(
         start_ms=None if start_time is None else _parse_start_time(start_time),
         ack_timeout_s=ack_timeout,
         give_up_after_s=give_up_after,
+        answer_delay_s=answer_delay,
+        answer_fault=answer_fault,
+        restart_after_s=restart_after,
     )
     device = assemble_device(imei, settings, time.time_ns() // 1_000_000)
     target = f"{host}:{port}"
@@ -179,6 +208,11 @@ def _print_table(report: DeviceReport, target: str) -> None:
         f"{report.duration_s:.1f} s; an ACK took {report.ack_latency_mean_s * 1000:.1f} ms on "
         f"average, {report.ack_latency_max_s * 1000:.1f} ms at most"
     )
+    if report.commands_received:
+        typer.echo(
+            f"{report.commands_received} commands, {report.commands_executed} of them executed; "
+            f"{report.answers} answers sent"
+        )
     troubles = [
         f"{name}: {count}"
         for name, count in (
@@ -187,6 +221,10 @@ def _print_table(report: DeviceReport, target: str) -> None:
             ("IMEI unanswered", report.handshake_failures),
             ("wrong ACKs", report.wrong_acks),
             ("packets without an ACK in time", report.ack_timeouts),
+            ("commands for another IMEI", report.nacks),
+            ("broken frames", report.broken_frames),
+            ("restarts", report.restarts),
+            ("records deleted by command", report.records_deleted),
         )
         if count
     ]

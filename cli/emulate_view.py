@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from teltonika.cli.output import printable
 from teltonika.emulator import Device, DeviceObserver
 
 
@@ -33,6 +34,12 @@ class LogView(DeviceObserver):
 
     def ack_refused(self, device: Device, expected: int, found: int) -> None:
         self._say(f"{device.imei}: an ACK of {found} records where {expected} were in flight")
+
+    def command_executed(self, device: Device, text: str) -> None:
+        self._say(f"{device.imei}: executed {printable(text)}")
+
+    def command_ignored(self, device: Device, text: str, reason: str) -> None:
+        self._say(f"{device.imei}: did not execute {printable(text)}: {reason}")
 
     def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
         self._say(f"{device.imei}: {self._target}: {reason}; trying again in {retry_in_s:.1f} s")

@@ -43,9 +43,47 @@ def serve(
     telemetry_stream: Annotated[
         str, typer.Option(help="Redis stream that every AVL record is added to.")
     ] = DEFAULTS.telemetry_stream,
+    key_prefix: Annotated[
+        str, typer.Option(help="In front of every key in Redis.", show_default="none")
+    ] = DEFAULTS.key_prefix,
     stream_maxlen: Annotated[
-        int, typer.Option(help="Trim the stream to about so many entries; 0 never does.", min=0)
+        int, typer.Option(help="Trim streams to about so many entries; 0 never does.", min=0)
     ] = DEFAULTS.stream_maxlen,
+    command_timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to wait for an answer, unless the command says.", min=0.1
+        ),
+    ] = DEFAULTS.command_timeout_s,
+    command_queue_size: Annotated[
+        int, typer.Option(help="Commands that may wait for one device.", min=1)
+    ] = DEFAULTS.command_queue_size,
+    command_quarantine: Annotated[
+        float,
+        typer.Option(
+            help="After a time-out: seconds in which a late answer keeps the next command back.",
+            min=0,
+        ),
+    ] = DEFAULTS.command_quarantine_s,
+    command_memory: Annotated[
+        int, typer.Option(help="Seconds for which command ids are remembered.", min=1)
+    ] = DEFAULTS.command_memory_s,
+    reconnect_grace: Annotated[
+        float,
+        typer.Option(
+            help="Seconds for which accepted commands wait for a device that was disconnected.",
+            min=0,
+        ),
+    ] = DEFAULTS.reconnect_grace_s,
+    heartbeat_interval: Annotated[
+        float, typer.Option(help="Seconds between heartbeats.", min=0.1)
+    ] = DEFAULTS.heartbeat_interval_s,
+    heartbeat_ttl: Annotated[
+        int, typer.Option(help="Seconds without a heartbeat until an instance is dead.", min=1)
+    ] = DEFAULTS.heartbeat_ttl_s,
+    janitor_interval: Annotated[
+        float, typer.Option(help="Seconds between looks for dead instances.", min=0.1)
+    ] = DEFAULTS.janitor_interval_s,
     handshake_timeout: Annotated[
         float, typer.Option(help="Seconds a device has to say its IMEI.", min=0.1)
     ] = DEFAULTS.handshake_timeout_s,
@@ -72,6 +110,8 @@ def serve(
     SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first.
     """
     configure_logs(log_format, log_level)
+    if heartbeat_ttl <= heartbeat_interval:
+        fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
     settings = ServerSettings(
         host=host,
         port=port,
@@ -79,7 +119,16 @@ def serve(
         data_dir=data_dir,
         instance_id=instance_id,
         telemetry_stream=telemetry_stream,
+        key_prefix=key_prefix,
         stream_maxlen=stream_maxlen,
+        command_timeout_s=command_timeout,
+        command_queue_size=command_queue_size,
+        command_quarantine_s=command_quarantine,
+        command_memory_s=command_memory,
+        reconnect_grace_s=reconnect_grace,
+        heartbeat_interval_s=heartbeat_interval,
+        heartbeat_ttl_s=heartbeat_ttl,
+        janitor_interval_s=janitor_interval,
         handshake_timeout_s=handshake_timeout,
         idle_timeout_s=idle_timeout,
         drain_timeout_s=drain_timeout,

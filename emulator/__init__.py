@@ -1,25 +1,48 @@
-"""The emulator: Teltonika devices that drive, send, and send again what was not acknowledged."""
+"""The emulator: Teltonika devices that drive, send, send again what was not
+acknowledged, and answer commands."""
 
+from teltonika.emulator.answers import AnswerFault, AnswerQueue
 from teltonika.emulator.assemble import assemble_device
 from teltonika.emulator.device import Device, DeviceState
 from teltonika.emulator.drive import Drive
-from teltonika.emulator.events import AckRefused, DeviceEvent, ImeiAccepted, PacketDelivered
+from teltonika.emulator.events import (
+    AckRefused,
+    CommandExecuted,
+    CommandIgnored,
+    CommandRefused,
+    DeviceEvent,
+    ImeiAccepted,
+    PacketDelivered,
+    RecordsDeleted,
+    Restarted,
+)
 from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.observer import DeviceObserver
+from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
+from teltonika.emulator.unit import Unit
 
 __all__ = [
     "AckRefused",
+    "AnswerFault",
+    "AnswerQueue",
+    "CommandExecuted",
+    "CommandIgnored",
+    "CommandRefused",
     "Device",
     "DeviceEvent",
     "DeviceLink",
     "DeviceObserver",
     "DeviceReport",
     "DeviceState",
+    "DigitalOutput",
     "Drive",
     "EmulatorSettings",
     "ImeiAccepted",
     "PacketDelivered",
+    "RecordsDeleted",
+    "Restarted",
+    "Unit",
     "assemble_device",
 ]

@@ -6,6 +6,11 @@ from teltonika.codecs import AVL_CODECS
 from teltonika.emulator.device import Device
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.settings import EmulatorSettings
+from teltonika.emulator.unit import Unit
+
+SERVER_DOMAIN = 2004
+SERVER_PORT = 2005
+SERVER_PROTOCOL = 2006  # 0 is TCP
 
 _CODEC_16 = AVL_CODECS.by_name("16")
 
@@ -13,19 +18,32 @@ _CODEC_16 = AVL_CODECS.by_name("16")
 def assemble_device(imei: str, settings: EmulatorSettings, now_ms: int) -> Device:
     """A device that records a drive of its own, chosen by the seed and the IMEI.
 
-    ``now_ms`` is the clock's time (Unix, ms); with ``settings.start_ms`` it has no influence, and
-    the same IMEI and settings give the same bytes. Raises ValueError if ``imei`` is none.
+    ``now_ms`` is the clock's time (Unix, ms): the device is switched on then. With
+    ``settings.start_ms`` the records do not depend on it, and the same IMEI and settings give the
+    same bytes. Raises ValueError if ``imei`` is none.
     """
+    unit = Unit(
+        imei,
+        now_ms=now_ms,
+        parameters={
+            SERVER_DOMAIN: settings.host,
+            SERVER_PORT: str(settings.port),
+            SERVER_PROTOCOL: "0",
+        },
+        rng=Random(f"{settings.seed}/{imei}/unit"),  # noqa: S311 - numbers on a label
+    )
     drive = Drive(
         Random(f"{settings.seed}/{imei}"),  # noqa: S311 - a drive is no secret
         start_ms=settings.first_timestamp_ms(now_ms),
         period_s=settings.period_s,
         generation_type=settings.codec is _CODEC_16,
+        outputs=unit.outputs,
     )
     return Device(
         imei,
         settings.codec,
         drive,
+        unit=unit,
         records_per_packet=settings.records_per_packet,
         record_count=settings.records or None,
     )

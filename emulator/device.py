@@ -9,6 +9,9 @@ copy without an answer. Hence:
 - no ACK in time leaves the copy unanswered, and its ACK may still come: a second copy here could
   then be acknowledged for the packet after it. The device closes, and sends the same bytes first
   thing on the next connection (Teltonika Data Sending Protocols allow both ways).
+
+A command is executed as soon as it is there, whatever the device waits for meanwhile. Its answer
+comes in an event, as a whole frame: when it goes out is not the device's concern.
 """
 
 from collections.abc import Iterator
@@ -16,20 +19,39 @@ from enum import Enum, auto
 from itertools import islice
 
 from teltonika.codecs import (
+    COMMAND_CODECS,
     MAX_PACKET_SIZE,
     AvlCodec,
     AvlRecord,
+    CommandMessage,
+    CommandReceived,
+    CrcFailed,
     DeviceConnection,
     EncodeError,
+    FrameSkipped,
     HandshakeAnswered,
+    MessageType,
     PacketAcknowledged,
     ProtocolViolation,
+    encode_message,
     encode_packet,
     parse_imei,
 )
 from teltonika.codecs import DeviceEvent as ConnectionEvent
-from teltonika.emulator.events import AckRefused, DeviceEvent, ImeiAccepted, PacketDelivered
+from teltonika.emulator.commands import Effect, execute
+from teltonika.emulator.events import (
+    AckRefused,
+    CommandExecuted,
+    CommandIgnored,
+    CommandRefused,
+    DeviceEvent,
+    ImeiAccepted,
+    PacketDelivered,
+    RecordsDeleted,
+    Restarted,
+)
 from teltonika.emulator.report import DeviceReport
+from teltonika.emulator.unit import Unit
 
 
 class DeviceState(Enum):
@@ -70,6 +92,7 @@ TRANSITIONS: dict[tuple[DeviceState, Action], DeviceState] = {
     (_S.AWAITING_ACK, _A.ANSWER): _S.READY,
     # the device wants to leave
     (_S.AWAITING_ANSWER, _A.BREAK_OFF): _S.CLOSING,
+    (_S.READY, _A.BREAK_OFF): _S.CLOSING,
     (_S.AWAITING_ACK, _A.BREAK_OFF): _S.CLOSING,
     # the connection is gone
     (_S.AWAITING_ANSWER, _A.LOSE): _S.DISCONNECTED,
@@ -91,7 +114,8 @@ class Device:
     """One device, its records and the session it is in.
 
     ``records`` are sent in their order, ``records_per_packet`` (1 to 255) at a time, until
-    ``record_count`` of them are delivered, or, where that is None, until they end.
+    ``record_count`` of them are delivered, or, where that is None, until they end. ``unit`` is what
+    commands act on and ask; without, one as it comes from the factory.
 
     After each call `data_to_send` holds what the transport must write, and `state` what the device
     wants next. Raises ValueError if ``imei`` is none.
@@ -110,6 +134,7 @@ class Device:
         "imei",
         "report",
         "state",
+        "unit",
     )
 
     def __init__(
@@ -118,10 +143,12 @@ class Device:
         codec: AvlCodec,
         records: Iterator[AvlRecord],
         *,
+        unit: Unit | None = None,
         records_per_packet: int = 1,
         record_count: int | None = None,
     ) -> None:
         self.imei = parse_imei(imei)
+        self.unit = unit or Unit(imei)
         self.codec = codec
         self.state = DeviceState.DISCONNECTED
         self.complaint = ""
@@ -157,13 +184,19 @@ class Device:
         """Take what the server sent, and answer it. Never raises for what a server sends."""
         if self.state in _DEAF:
             return []
-        events: list[DeviceEvent] = []
-        for event in self._connection.receive_data(data):
-            self._handle(event, events)
-        # Only now: an ACK in the same bytes cannot be for a copy that has not been written yet.
-        if self.state is DeviceState.READY and self._in_flight is not None:
-            self._resend(self._in_flight)
-        return events
+        return self._take(self._connection.receive_data(data))
+
+    @property
+    def undecided(self) -> bool:
+        """Whether zero bytes came that may be an ACK of no records, or begin a command.
+
+        Then nothing new is to be sent before the next bytes, or `settle`.
+        """
+        return self.state not in _DEAF and self._connection.undecided
+
+    def settle(self) -> list[DeviceEvent]:
+        """Nothing more came for a while: what is `undecided` was an ACK."""
+        return self._take([*self._connection.settle(), *self._connection.receive_data(b"")])
 
     def answer_timed_out(self) -> None:
         """The IMEI or the packet in flight got no answer in time."""
@@ -196,11 +229,17 @@ class Device:
             )
         if self._records_left is not None:
             self._records_left -= len(batch)
+        self.unit.last_record = batch[-1]
         self._in_flight = packet
         self._in_flight_records = len(batch)
         self.report.packets_sent += 1
         self.report.records_sent += len(batch)
         self._send(packet)
+
+    def skip(self, packet_count: int) -> None:
+        """Never send the records of the next ``packet_count`` packets."""
+        count = packet_count * self._records_per_packet
+        self.report.records_deleted += sum(1 for _ in islice(self._records, count))
 
     def stop(self) -> None:
         """Send no new records: once the packet in flight, if any, is acknowledged, it is DONE."""
@@ -212,6 +251,15 @@ class Device:
         """What the transport must write now; empties the queue."""
         return self._connection.data_to_send()
 
+    def _take(self, received: list[ConnectionEvent]) -> list[DeviceEvent]:
+        events: list[DeviceEvent] = []
+        for event in received:
+            self._handle(event, events)
+        # Only now: an ACK in the same bytes cannot be for a copy that has not been written yet.
+        if self.state is DeviceState.READY and self._in_flight is not None:
+            self._resend(self._in_flight)
+        return events
+
     def _handle(self, event: ConnectionEvent, events: list[DeviceEvent]) -> None:
         match event:
             case HandshakeAnswered(accepted=True):
@@ -222,6 +270,10 @@ class Device:
                 self._break_off("the server rejected the IMEI")
             case PacketAcknowledged(accepted):
                 self._acknowledged(accepted, events)
+            case CommandReceived(message) if message.type is MessageType.COMMAND:
+                self._commanded(message, events)
+            case CommandReceived() | FrameSkipped() | CrcFailed():
+                self.report.broken_frames += 1
             case ProtocolViolation(error):
                 self.report.handshake_failures += 1
                 self._break_off(error.message)
@@ -251,6 +303,32 @@ class Device:
         if self._records_left == 0:
             self._move(Action.FINISH)
 
+    def _commanded(self, message: CommandMessage, events: list[DeviceEvent]) -> None:
+        if self.state in _DEAF:
+            return
+        report = self.report
+        report.commands_received += 1
+        if message.imei not in {None, self.imei}:
+            nack = CommandMessage(message.codec_id, MessageType.NACK, b"", self.imei)
+            report.nacks += 1
+            events.append(CommandRefused(message.text, encode_message(nack)))
+            return
+        execution = execute(message.content, self.unit, report)
+        if execution is None:
+            events.append(CommandIgnored(message.text))
+            return
+        report.commands_executed += 1
+        report.commands[message.text] = report.commands.get(message.text, 0) + 1
+        events.append(CommandExecuted(message.text, _answer_frame(message, execution.answer)))
+        match execution.effect:
+            case Effect.RESTART:
+                report.restarts += 1
+                self.unit.restart()
+                self._break_off("it starts again, as it was told")
+                events.append(Restarted())
+            case Effect.DELETE_RECORDS:
+                events.append(RecordsDeleted())
+
     def _resend(self, packet: bytes) -> None:
         self.report.packets_resent += 1
         self.report.records_resent += self._in_flight_records
@@ -272,6 +350,14 @@ class Device:
             return TRANSITIONS[self.state, action]
         except KeyError:
             raise RuntimeError(f"a device that is {self.state.name} cannot {action.name}") from None
+
+
+def _answer_frame(command: CommandMessage, answer: str) -> bytes:
+    """In the command's codec; empty for an empty answer."""
+    if not answer:
+        return b""
+    codec = COMMAND_CODECS.by_id(command.codec_id)
+    return encode_message(codec.answer(command, answer.encode()))
 
 
 _DEAF = frozenset((DeviceState.DISCONNECTED, DeviceState.CLOSING, DeviceState.DONE))

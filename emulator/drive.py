@@ -8,6 +8,7 @@ from math import degrees
 from random import Random
 
 from teltonika.codecs import AvlRecord, GenerationType, IoElements, Priority
+from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.vehicle import Vehicle
 
 IGNITION = 239
@@ -23,8 +24,10 @@ GNSS_HDOP = 182  # tenths
 ACTIVE_GSM_OPERATOR = 241  # MCC and MNC in decimal
 TOTAL_ODOMETER = 16  # m
 TRIP_ODOMETER = 199  # m
+DIGITAL_OUTPUT_1 = 179
+DIGITAL_OUTPUT_2 = 180
 
-_COUNTS = (5, 5, 3, 0)  # of elements with 1-, 2-, 4- and 8-byte values
+_COUNTS = (7, 5, 3, 0)  # of elements with 1-, 2-, 4- and 8-byte values
 _OPERATOR = 24602
 
 
@@ -33,7 +36,8 @@ class Drive:
 
     ``rng`` decides everything that is left to chance: one seeded alike gives the same records.
     ``period_s`` is 0.001 or more, so that timestamps grow strictly. With ``generation_type`` the
-    records say why they were made, as codec 16 wants; without, they suit codecs 8 and 8E.
+    records say why they were made, as codec 16 wants; without, they suit codecs 8 and 8E. The
+    records show ``outputs`` as they are when each is made; without, they are off.
 
     A change of ignition or movement since the record before makes a record an event: priority
     high, and the IO id that changed as event IO id.
@@ -45,6 +49,7 @@ class Drive:
         "_ignition",
         "_index",
         "_movement",
+        "_outputs",
         "_period_s",
         "_rng",
         "_satellites",
@@ -53,13 +58,20 @@ class Drive:
     )
 
     def __init__(
-        self, rng: Random, *, start_ms: int, period_s: float, generation_type: bool
+        self,
+        rng: Random,
+        *,
+        start_ms: int,
+        period_s: float,
+        generation_type: bool,
+        outputs: tuple[DigitalOutput, DigitalOutput] | None = None,
     ) -> None:
         self.vehicle = Vehicle(rng)
         self._rng = rng
         self._start_ms = start_ms
         self._period_s = period_s
         self._generation_type = generation_type
+        self._outputs = outputs or (DigitalOutput(), DigitalOutput())
         self._index = 0
         self._ignition = False
         self._movement = False
@@ -121,6 +133,8 @@ class Drive:
             *(GSM_SIGNAL, self._gsm_signal),
             *(SLEEP_MODE, 0),
             *(GNSS_STATUS, 1),
+            *(DIGITAL_OUTPUT_1, self._outputs[0].level),
+            *(DIGITAL_OUTPUT_2, self._outputs[1].level),
             *(EXTERNAL_VOLTAGE, alternator - 60 + int(120 * random())),
             *(BATTERY_VOLTAGE, 4_050 + int(40 * random())),
             *(SPEED, speed),

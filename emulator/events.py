@@ -1,4 +1,4 @@
-"""What a device learns from the server's bytes: small immutable values."""
+"""What a device learns from the server's bytes, and does: small immutable values."""
 
 import msgspec
 
@@ -24,4 +24,43 @@ class AckRefused(msgspec.Struct, frozen=True):
     found: int
 
 
-DeviceEvent = ImeiAccepted | PacketDelivered | AckRefused
+class CommandExecuted(msgspec.Struct, frozen=True):
+    """The device did what the command said."""
+
+    text: str
+    answer: bytes
+    """The whole frame that the server is to get; empty where the command has no answer."""
+
+
+class CommandRefused(msgspec.Struct, frozen=True):
+    """A command that named another IMEI: not executed."""
+
+    text: str
+    nack: bytes
+    """The whole frame that the server is to get."""
+
+
+class CommandIgnored(msgspec.Struct, frozen=True):
+    """A command that the device does not know: it does nothing, and answers nothing."""
+
+    text: str
+
+
+class Restarted(msgspec.Struct, frozen=True):
+    """The device starts again: it leaves this connection, and takes a while to come back."""
+
+
+class RecordsDeleted(msgspec.Struct, frozen=True):
+    """The device was told to forget the records that are due and not sent: `Device.skip`."""
+
+
+DeviceEvent = (
+    ImeiAccepted
+    | PacketDelivered
+    | AckRefused
+    | CommandExecuted
+    | CommandRefused
+    | CommandIgnored
+    | Restarted
+    | RecordsDeleted
+)

@@ -2,15 +2,32 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from operator import itemgetter
 from random import Random
-from time import perf_counter
+from time import perf_counter, time_ns
 
+from teltonika.emulator.answers import AnswerQueue
 from teltonika.emulator.backoff import Backoff
 from teltonika.emulator.device import Device, DeviceState
-from teltonika.emulator.events import AckRefused, ImeiAccepted, PacketDelivered
+from teltonika.emulator.events import (
+    AckRefused,
+    CommandExecuted,
+    CommandIgnored,
+    CommandRefused,
+    DeviceEvent,
+    ImeiAccepted,
+    PacketDelivered,
+    RecordsDeleted,
+    Restarted,
+)
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
+
+SETTLE_S = 0.5
+"""Four zero bytes with nothing behind them for so long are an ACK of no records, not the beginning
+of a command."""
 
 
 class _Wire(asyncio.Protocol):
@@ -41,18 +58,24 @@ class DeviceLink:
     packet before it is acknowledged: so the records' timestamps and the clock stay together, and
     an outage ends in a flood, as it does with real devices.
 
+    Commands are executed as they come; their answers go out between the packets, when and as the
+    settings have it. An answer whose connection ends before it is due is lost.
+
     ``rng`` decides the length of pauses only, never a byte that is sent.
     """
 
     __slots__ = (
         "_answer_due",
+        "_answers",
         "_backoff",
         "_due",
         "_latency_total_s",
         "_loop",
         "_observer",
         "_patience",
+        "_restarting",
         "_settings",
+        "_settle_due",
         "_stopping",
         "_transport",
         "_woken",
@@ -77,6 +100,9 @@ class DeviceLink:
         self._backoff = Backoff(settings.first_retry_s, settings.max_retry_s, rng)
         self._woken = asyncio.Event()
         self._stopping = False
+        self._restarting = False
+        self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
+        self._settle_due = 0.0  # when `Device.settle` is, in the loop's time
         self._due = 0.0  # when the next packet is, in the loop's time
         self._answer_due = 0.0  # when what was written last must be answered, in the loop's time
         self._written_at = 0.0  # when that was, by a finer clock: uvloop's has milliseconds
@@ -127,16 +153,10 @@ class DeviceLink:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the server."""
-        now = perf_counter()
-        for event in self.device.receive_data(data):
-            match event:
-                case ImeiAccepted():
-                    self._observer.connected(self.device)
-                case PacketDelivered(packet):
-                    self._delivered(packet, now - self._written_at)
-                case AckRefused(expected, found):
-                    self._observer.ack_refused(self.device, expected, found)
-        self._write()
+        self._tick()
+        self._take(self.device.receive_data(data))
+        patience_s = min(SETTLE_S, self._settings.ack_timeout_s)
+        self._settle_due = self._loop.time() + patience_s
         self.wake()
 
     def wake(self) -> None:
@@ -148,11 +168,22 @@ class DeviceLink:
             reason = await self._connect_and_talk()
             if self._stopping or self.device.state is DeviceState.DONE:
                 return
+            if self._restarting:
+                await self._restart(reason)
+                continue
             if self._patience.when() is None:
                 self._expect_progress()
             delay = self._backoff.next_delay()
             self._observer.disconnected(self.device, reason, delay)
             await asyncio.sleep(delay)
+
+    async def _restart(self, reason: str) -> None:
+        """Be switched off for a while, in which nothing is wanted from the server."""
+        self._restarting = False
+        self._patience.reschedule(None)
+        self._observer.disconnected(self.device, reason, self._settings.restart_after_s)
+        await asyncio.sleep(self._settings.restart_after_s)
+        self._expect_progress()
 
     async def _connect_and_talk(self) -> str:
         """One connection from its beginning to its end; why it ended, or never was."""
@@ -172,27 +203,92 @@ class DeviceLink:
             await self._talk(wire)
         finally:
             transport.abort()
+            self._answers.clear()
             self.device.connection_lost()
         await wire.lost.wait()
         return self.device.complaint or wire.end
 
     async def _talk(self, wire: _Wire) -> None:
         """Do what the device wants until it wants no more of this connection, or that is lost."""
-        device = self.device
         while not wire.lost.is_set():
-            match device.state:
-                case DeviceState.READY:
-                    self._patience.reschedule(None)  # nothing is wanted from the server
-                    if not await self._woken_before(self._due):
-                        self._expect_progress()
-                        self._due += self._settings.interval_s
-                        device.send_next()
-                        self._write()
-                case DeviceState.AWAITING_ANSWER | DeviceState.AWAITING_ACK:
-                    if not await self._woken_before(self._answer_due):
-                        device.answer_timed_out()
-                case _:
-                    return
+            step = self._next_step()
+            if step is None:
+                return
+            due, act = step
+            if not await self._woken_before(due):
+                act()
+
+    def _next_step(self) -> tuple[float, Callable[[], None]] | None:
+        """What is to be done if the server says nothing before, and when, in the loop's time.
+
+        None where the device wants no more of this connection.
+        """
+        answer = (self._answers.due_s, self._write)
+        match self.device.state:
+            case DeviceState.READY:
+                self._patience.reschedule(None)  # nothing is wanted from the server
+                step = (self._due, self._send_next)
+            case DeviceState.AWAITING_ANSWER | DeviceState.AWAITING_ACK:
+                step = (self._answer_due, self.device.answer_timed_out)
+            case _:
+                return None
+        if self._answers.mid_frame:
+            return answer
+        if self.device.undecided:
+            step = (self._settle_due, self._settle)
+        return min(step, answer, key=itemgetter(0))
+
+    def _send_next(self) -> None:
+        self._expect_progress()
+        self._due += self._settings.interval_s
+        self._tick()
+        self.device.send_next()
+        self._write()
+
+    def _settle(self) -> None:
+        self._tick()
+        self._take(self.device.settle())
+
+    def _take(self, events: list[DeviceEvent]) -> None:
+        """Tell of what the device learned and did, and write what it wants to say."""
+        now = perf_counter()
+        for event in events:
+            match event:
+                case ImeiAccepted():
+                    self._observer.connected(self.device)
+                case PacketDelivered(packet):
+                    self._delivered(packet, now - self._written_at)
+                case AckRefused(expected, found):
+                    self._observer.ack_refused(self.device, expected, found)
+                case CommandExecuted(text, answer):
+                    self._answer(answer)
+                    self._observer.command_executed(self.device, text)
+                case CommandRefused(text, nack):
+                    self._answer(nack)
+                    self._observer.command_ignored(self.device, text, "it is for another IMEI")
+                case CommandIgnored(text):
+                    self._observer.command_ignored(self.device, text, "it is unknown")
+                case Restarted():
+                    self._restarting = True
+                case RecordsDeleted():
+                    self._skip_overdue()
+        self._write()
+
+    def _answer(self, frame: bytes) -> None:
+        if frame:
+            self._answers.add(frame, self._loop.time())
+
+    def _skip_overdue(self) -> None:
+        """Leave out the packets that are due. Without an interval no record has a time to be due:
+        each is made to be sent."""
+        overdue_s = self._loop.time() - self._due
+        if self._settings.interval_s and overdue_s >= 0:
+            packets = 1 + int(overdue_s / self._settings.interval_s)
+            self.device.skip(packets)
+            self._due += packets * self._settings.interval_s
+
+    def _tick(self) -> None:
+        self.device.unit.tick(time_ns() // 1_000_000)
 
     async def _woken_before(self, deadline: float) -> bool:
         """Wait for `wake`, until ``deadline`` in the loop's time at most."""
@@ -217,11 +313,20 @@ class DeviceLink:
         self._observer.acknowledged(self.device, packet, latency_s)
 
     def _write(self) -> None:
-        """Write what the device has queued: the IMEI or a packet. Either wants an answer."""
+        """Write the answers that are due, and the IMEI or the packet that the device has queued.
+
+        Nothing comes between the pieces of one frame.
+        """
+        now = self._loop.time()
+        while self._answers.due_s <= now:
+            self._transport.write(self._answers.pop())
+            self.device.report.answers += not self._answers.mid_frame
+        if self._answers.mid_frame:
+            return
         data = self.device.data_to_send()
-        if data:
+        if data:  # either wants an answer
             self._written_at = perf_counter()
-            self._answer_due = self._loop.time() + self._settings.ack_timeout_s
+            self._answer_due = now + self._settings.ack_timeout_s
             self._transport.write(data)
 
 

@@ -19,5 +19,11 @@ class DeviceObserver:
     def ack_refused(self, device: Device, expected: int, found: int) -> None:
         """An ACK of ``found`` records where ``expected`` were in flight: it counts for nothing."""
 
+    def command_executed(self, device: Device, text: str) -> None:
+        """The device did what the command ``text`` said; its answer, if any, is on its way."""
+
+    def command_ignored(self, device: Device, text: str, reason: str) -> None:
+        """The device did nothing about the command ``text``."""
+
     def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
         """There is no connection, or none any more; the next attempt comes in ``retry_in_s``."""

@@ -1,4 +1,4 @@
-"""What became of an emulated device's records."""
+"""What became of an emulated device's records, and of the commands to it."""
 
 import msgspec
 
@@ -31,6 +31,23 @@ class DeviceReport(msgspec.Struct, kw_only=True):
     """ACKs of a wrong number, or with no packet in flight."""
     ack_timeouts: int = 0
     """Times a packet got no ACK in time."""
+
+    commands_received: int = 0
+    """Whole commands that came, whatever became of them."""
+    commands_executed: int = 0
+    """Of those, the ones that were known, and so had an effect or an answer."""
+    commands: dict[str, int] = msgspec.field(default_factory=dict)
+    """The text of each command that was executed, to how often it was."""
+    nacks: int = 0
+    """Commands that named another IMEI, and so were not executed."""
+    answers: int = 0
+    """Answers and nACKs that were written whole. A doubled one is two."""
+    broken_frames: int = 0
+    """What came in a packet and was no command: a wrong CRC, a wrong size, another codec."""
+    restarts: int = 0
+    """Times the device was told to start again."""
+    records_deleted: int = 0
+    """Records that were due, and by command were never sent. They count nowhere else."""
 
     gave_up: bool = False
     """Whether the run ended because nothing went forward for too long."""

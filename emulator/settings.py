@@ -3,6 +3,7 @@
 import msgspec
 
 from teltonika.codecs import AVL_CODECS, AvlCodec
+from teltonika.emulator.answers import AnswerFault
 
 _YEAR_S = 31_536_000
 _MIN_PERIOD_S = 0.001  # timestamps count milliseconds, and each record has its own
@@ -34,6 +35,12 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Before the first reconnect; twice as long before each further one, until an ACK comes."""
     max_retry_s: float = 15.0
     """Where that doubling ends."""
+
+    answer_delay_s: float = 0.0
+    """Between a command and its answer. What the command does, it does at once."""
+    answer_fault: AnswerFault = AnswerFault.NONE
+    restart_after_s: float = 3.0
+    """From the command to restart until the device connects again."""
 
     @property
     def period_s(self) -> float:

@@ -1,20 +1,19 @@
-"""One instance, put together: data directory, Redis, publisher, port; and its end."""
+"""What an instance stands on: its data directory, its id, its Redis."""
 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError
 
 from teltonika.server.config import ServerSettings
-from teltonika.server.counters import Counters
 from teltonika.server.data_dir import DataDirectory
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.errors import DataDirectoryBusyError, RedisUnavailableError
-from teltonika.server.listener import Listener
+from teltonika.server.instance import Instance, background
 from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
 
 log = structlog.get_logger()
@@ -40,40 +39,18 @@ async def serve(
 
     Raises ServerError, in a sentence for the operator, if it cannot start.
     """
-    counters = Counters()
     async with contextlib.AsyncExitStack() as stack:
         instance_id = _claim_instance_id(settings, stack)
         redis_url = await stack.enter_async_context(_redis(settings))
-        listener = Listener(settings, redis_url, counters)
-        async with background(listener.publisher.run(), listener.watch()):
-            port = await listener.listen()
+
+        def tell(port: int) -> None:
             address = Listening(
                 settings.host, port, redacted_url(redis_url), instance_id, os.getpid()
             )
             log.info("listening", **msgspec.structs.asdict(address))
             on_listening(address)
-            await stop.wait()
-            log.info("draining")
-            await listener.drain()
-        log.info("stopped", **msgspec.structs.asdict(counters))
 
-
-@contextlib.asynccontextmanager
-async def background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run ``work`` beside the body, and cancel it when the body is done.
-
-    If one of them fails, the body is cancelled and that failure raised.
-    """
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-            yield
-            for task in tasks:
-                task.cancel()
-    except BaseExceptionGroup as failures:
-        if len(failures.exceptions) == 1:
-            raise failures.exceptions[0] from None
-        raise
+        await Instance(settings, instance_id, redis_url).run(stop, tell)
 
 
 def _claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStack) -> str:

@@ -6,6 +6,7 @@ import msgspec
 import platformdirs
 
 from teltonika.codecs import MAX_PACKET_SIZE
+from teltonika.server.keys import TELEMETRY_STREAM, Keys
 
 
 def default_data_dir() -> Path:
@@ -26,9 +27,27 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     instance_id: str | None = None
     """None makes one from the host's name and keeps it in ``data_dir``."""
 
-    telemetry_stream: str = "telemetry:teltonika"
+    key_prefix: str = ""
+    """In front of every key."""
+    telemetry_stream: str = TELEMETRY_STREAM
     stream_maxlen: int = 1_000_000
     """Entries the stream is trimmed to, roughly; 0 never trims."""
+
+    heartbeat_interval_s: float = 30.0
+    heartbeat_ttl_s: int = 90
+    """An instance without a heartbeat for so long is dead to the others."""
+    janitor_interval_s: float = 60.0
+
+    command_timeout_s: float = 30.0
+    """How long an answer is waited for, where the command does not say."""
+    command_queue_size: int = 32
+    """Commands that may wait for one device, behind the one that is with it."""
+    command_quarantine_s: float = 2.0
+    """After a time-out: how long a late answer keeps the next command back."""
+    command_memory_s: int = 86_400
+    """How long command ids are remembered, so that none is executed twice."""
+    reconnect_grace_s: float = 10.0
+    """How long commands that were accepted wait for a device that has lost its connection."""
 
     handshake_timeout_s: float = 10.0
     idle_timeout_s: float = 3_900.0
@@ -43,3 +62,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of packets that one device may have unconfirmed before its socket is not read."""
     max_unconfirmed_total_bytes: int = 67_108_864
     """The same for all devices together."""
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.key_prefix, self.telemetry_stream)

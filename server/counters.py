@@ -26,3 +26,15 @@ class Counters(msgspec.Struct):
     idle_timeouts: int = 0
     backpressure_pauses: int = 0
     redis_failures: int = 0
+    commands_received: int = 0
+    """Commands that were taken from the stream for the first time."""
+    commands_delivered: int = 0
+    commands_responded: int = 0
+    commands_failed: int = 0
+    commands_duplicate: int = 0
+    """Entries whose command id was known."""
+    late_answers: int = 0
+    unsolicited_messages: int = 0
+    janitor_evictions: int = 0
+    """Registry entries of dead instances, removed by this one."""
+    janitor_commands_ended: int = 0

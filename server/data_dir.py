@@ -32,9 +32,11 @@ class DataDirectory:
                 f"cannot use the data directory {self.path}: {error.strerror}"
             ) from error
         if not locked:
+            holder = self._lock.read() or "unknown"
+            self._lock.release()
             raise DataDirectoryBusyError(
                 f"the data directory {self.path} is in use by another server "
-                f"(pid {self._lock.read() or 'unknown'}): give this one a --data-dir of its own"
+                f"(pid {holder}): give this one a --data-dir of its own"
             )
         self._lock.write(str(os.getpid()))
         return self
@@ -50,9 +52,12 @@ class DataDirectory:
     def instance_id(self) -> str:
         """The instance's id: made at the first start, the same at every later one."""
         file = self.path / "instance-id"
-        if file.exists() and (kept := file.read_text().strip()):
-            return kept
         host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()) or "host"
-        made = f"{host}-{secrets.token_hex(4)}"
-        file.write_text(f"{made}\n")
+        try:
+            if file.exists() and (kept := file.read_text().strip()):
+                return kept
+            made = f"{host}-{secrets.token_hex(4)}"
+            file.write_text(f"{made}\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ServerError(f"cannot keep the instance id in {file}: {error}") from error
         return made

@@ -58,8 +58,12 @@ class EmbeddedValkey:
 
     async def start(self) -> None:
         """End a survivor, then start. Raises EmbeddedRedisError, with what Valkey said."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._lock.acquire():
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            locked = self._lock.acquire()
+        except OSError as error:
+            raise EmbeddedRedisError(f"cannot use {self._directory}: {error.strerror}") from error
+        if not locked:
             await self._end_survivor()
         if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH:
             self._socket_directory = tempfile.TemporaryDirectory(prefix="teltonika-")

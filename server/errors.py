@@ -5,7 +5,8 @@ ServerError
 ├── EmbeddedRedisError       the embedded Valkey does not start, or does not end
 ├── InvalidRedisUrlError     not a URL that leads to a Redis
 ├── RedisUnavailableError    the Redis that was named does not answer
-└── ListenError              the port cannot be listened on
+├── ListenError              the port cannot be listened on
+└── SupersededError          another process has this instance's id now
 """
 
 
@@ -30,4 +31,8 @@ class RedisUnavailableError(ServerError):
 
 
 class ListenError(ServerError):
+    pass
+
+
+class SupersededError(ServerError):
     pass

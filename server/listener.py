@@ -4,7 +4,10 @@ import asyncio
 
 import structlog
 
+from teltonika.server.command_dispatcher import CommandDispatcher
+from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
+from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
 from teltonika.server.errors import ListenError
 from teltonika.server.publisher import Publisher
@@ -19,12 +22,20 @@ WATCH_PERIOD_S = 1.0
 class Listener:
     """All sessions of an instance."""
 
-    def __init__(self, settings: ServerSettings, redis_url: str, counters: Counters) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        redis_url: str,
+        instance_id: str,
+        registry: ConnectionRegistry,
+        ledger: CommandLedger,
+        counters: Counters,
+    ) -> None:
         self.settings = settings
         self.counters = counters
         self.publisher = Publisher(
             redis_url,
-            settings.telemetry_stream,
+            settings.keys.telemetry,
             settings.stream_maxlen,
             settings.max_unconfirmed_total_bytes,
             counters,
@@ -32,25 +43,39 @@ class Listener:
             drained=self._resume_all,
         )
         self.now = asyncio.get_running_loop().time
+        self.port = 0
+        """The one that `listen` took."""
         self._server: asyncio.Server | None = None
         self._sessions: set[Session] = set()
         self._by_imei: dict[str, Session] = {}
+        self._registry = registry
+        self.commands = CommandDispatcher(self._by_imei, ledger, settings, instance_id, counters)
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def listen(self) -> int:
-        """Open the port; returns its number. Raises ListenError."""
+    @property
+    def devices(self) -> int:
+        """Connections that have said their IMEI."""
+        return len(self._by_imei)
+
+    async def listen(self) -> None:
+        """Take the port; nobody is accepted before `start`. Raises ListenError."""
         host, port = self.settings.host, self.settings.port
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Session(self), host, port, backlog=BACKLOG
+                lambda: Session(self), host, port, backlog=BACKLOG, start_serving=False
             )
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ListenError(f"cannot listen on {host}:{port}: {reason}") from error
         name: tuple[str, int] = self._server.sockets[0].getsockname()
-        return name[1]
+        self.port = name[1]
+
+    async def start(self) -> None:
+        """Accept devices."""
+        assert self._server is not None
+        await self._server.start_serving()
 
     async def watch(self) -> None:
         """End connections that do not say their IMEI in time, or have been silent too long."""
@@ -107,14 +132,22 @@ class Listener:
         assert session.imei is not None
         older = self._by_imei.get(session.imei)
         self._by_imei[session.imei] = session
+        self._registry.connected(session.imei)
         if older is not None:
             self.counters.takeovers += 1
             older.abort("taken over by a newer connection")
+        self.commands.connected(session.imei, again=older is not None)
+
+    def session_unusable(self, session: Session) -> None:
+        """The device can't be reached there any more, though the socket may still be open."""
+        if session.imei is not None and self._by_imei.get(session.imei) is session:
+            del self._by_imei[session.imei]
+            self._registry.disconnected(session.imei)
+            self.commands.disconnected(session.imei)
 
     def session_closed(self, session: Session) -> None:
         self._sessions.discard(session)
-        if session.imei is not None and self._by_imei.get(session.imei) is session:
-            del self._by_imei[session.imei]
+        self.session_unusable(session)
         if not self._sessions:
             self._empty.set()
 

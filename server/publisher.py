@@ -23,7 +23,8 @@ from redis.exceptions import RedisError, ResponseError
 from teltonika.codecs import AvlPacket
 from teltonika.server.counters import Counters
 from teltonika.server.redis_link import RedisLink, pack_command
-from teltonika.server.streams import STORE_PACKET_SCRIPT, STORE_PACKET_SHA, packet_arguments
+from teltonika.server.scripts import STORE_PACKET
+from teltonika.server.streams import packet_arguments
 
 log = structlog.get_logger()
 
@@ -108,7 +109,7 @@ class Publisher:
         """Queue a packet of ``size`` bytes; ``submitter.confirmed`` is called once it is safe."""
         arguments, repeated = packet_arguments(imei, packet, self._maxlen)
         self._counters.repeated_io_ids += repeated
-        packed = pack_command("EVALSHA", STORE_PACKET_SHA, 1, self._stream, *arguments)
+        packed = pack_command("EVALSHA", STORE_PACKET.sha, 1, self._stream, *arguments)
         self._pending.append(_Submission(submitter, packed, len(packet.records), size))
         self._unconfirmed_bytes += size
         if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
@@ -139,7 +140,7 @@ class Publisher:
     async def _open(self, link: RedisLink) -> None:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             await link.connect()
-            await link.execute("SCRIPT", "LOAD", STORE_PACKET_SCRIPT)
+            await link.execute("SCRIPT", "LOAD", STORE_PACKET.source)
         if self._failures:
             log.info("redis_connected", failures=self._failures, waiting=self.unconfirmed_packets)
 
@@ -213,13 +214,13 @@ class Publisher:
 
     def _take_back(self) -> None:
         """The connection is gone: what it did not confirm is pending again."""
-        again = self._refused
-        self._refused = []
-        for submission in chain.from_iterable(self._in_flight):
+        again = []
+        for submission in chain(self._refused, *self._in_flight):
             if submission.submitter.ended:
                 self._release(submission)
             else:
                 again.append(submission)
+        self._refused = []
         self._in_flight.clear()
         self._sent.clear()
         self._pending.extendleft(reversed(again))

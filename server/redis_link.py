@@ -6,7 +6,7 @@ on their way at once, because redis-py's pipeline costs about eight times the CP
 
 import contextlib
 from typing import TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -23,27 +23,28 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 def check_redis_url(url: str) -> str:
-    """``url`` if redis-py opens it; raises InvalidRedisUrlError."""
+    """``url`` if redis-py opens it; raises InvalidRedisUrlError, which does not repeat it.
+
+    What does not parse may be a password with a character in it that ends the password.
+    """
     try:
-        ConnectionPool.from_url(url)
-    except ValueError as error:
-        raise InvalidRedisUrlError(f"{redacted_url(url)!r} is no Redis URL: {error}") from None
+        RedisLink(url)
+    except (ValueError, TypeError, AttributeError):  # each is said of some wrong option
+        raise InvalidRedisUrlError(
+            "not a Redis URL: expected redis://host:6379/0, rediss://… or unix:///path, with "
+            "options that redis-py knows; in a password write / # ? @ : as %2F %23 %3F %40 %3A"
+        ) from None
     return url
 
 
 def redacted_url(url: str) -> str:
-    """``url`` without its password."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError:
-        return url
-    if password is None:
-        return url
-    user_host = parts.netloc.rpartition("@")
-    user = user_host[0].partition(":")[0]
-    netloc = f"{user}@{user_host[2]}" if user else user_host[2]
-    return parts._replace(netloc=netloc).geturl()
+    """A URL that `check_redis_url` took, without its password, wherever that stands in it."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    user = user.partition(":")[0]
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name != "password"]
+    query = f"?{urlencode(options)}" if options else ""
+    return f"{parts.scheme}://{user}{at if user else ''}{host}{parts.path}{query}"
 
 
 def pack_command(*arguments: str | bytes | int) -> bytes:
@@ -67,6 +68,7 @@ class RedisLink:
             # a unix socket's other end can't vanish, and redis-py refuses the option for it
             **({} if url.startswith("unix://") else {"socket_keepalive": True}),
             health_check_interval=0,
+            protocol=2,  # lists, where RESP3 has maps
             retry=Retry(NoBackoff(), 0),  # whoever connects knows when to try again
         )
         self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]

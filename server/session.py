@@ -8,6 +8,8 @@ import structlog
 
 from teltonika.codecs import (
     AvlPacketReceived,
+    CommandMessage,
+    CommandResponseReceived,
     CrcFailed,
     ErrorCode,
     FrameSkipped,
@@ -115,6 +117,11 @@ class Session(asyncio.Protocol):
             self.resume(Pause.OWN_BYTES)
         self._close_if_done()
 
+    def send_command(self, message: CommandMessage) -> None:
+        """Hand a command to the socket, as one whole frame."""
+        self._connection.send_command(message)
+        self._flush()
+
     def pause(self, reason: Pause) -> None:
         if self._transport is None or self.ended:
             return
@@ -132,12 +139,14 @@ class Session(asyncio.Protocol):
     def end(self, reason: str) -> None:
         """Read no more; close once everything that was read is acknowledged."""
         self._log_end(reason)
+        self._listener.session_unusable(self)
         self.pause(Pause.ENDING)
         self._close_if_done()
 
     def abort(self, reason: str) -> None:
         """Close now, whatever is unconfirmed: the device keeps it and sends it again."""
         self._log_end(reason)
+        self._listener.session_unusable(self)
         if self._transport is not None and not self.ended:
             self.ended = True
             self._transport.abort()
@@ -156,6 +165,9 @@ class Session(asyncio.Protocol):
                 case ImeiReceived(imei, luhn_valid):
                     if not self._handshake(imei, luhn_valid=luhn_valid):
                         return
+                case CommandResponseReceived(message):
+                    assert self.imei is not None
+                    self._listener.commands.received(self.imei, message)
                 case CrcFailed(error):
                     counters.crc_failures += 1
                     log.warning("crc_failed", **self._names(), error=error.message)

@@ -1,8 +1,6 @@
 """The shape of what is written to Redis: the fields of CONTRACT, section 1."""
 
 import base64
-import hashlib
-from importlib import resources
 from typing import Any
 
 import msgspec
@@ -12,12 +10,6 @@ from teltonika.codecs.timestamps import format_timestamp
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that a JavaScript reader of JSON keeps exactly."""
-
-STORE_PACKET_SCRIPT = resources.files("teltonika.server").joinpath("store_packet.lua").read_bytes()
-"""Keys: the stream. Arguments: maxlen (0: never trim), device id, codec, then ts and payload of
-each record. Answers how many entries it added."""
-STORE_PACKET_SHA = hashlib.sha1(STORE_PACKET_SCRIPT, usedforsecurity=False).hexdigest()
-"""What Redis calls the script."""
 
 CODEC_NAMES = {codec.codec_id: codec.name for codec in AVL_CODECS}
 

@@ -170,7 +170,7 @@ def test_a_password_is_never_told(tmp_path: Path) -> None:
 def test_a_wrong_url_is_wrong_usage(url: str, tmp_path: Path) -> None:
     result = run_teltonika("serve", "--redis", url, "--data-dir", str(tmp_path))
     assert result.returncode == 2
-    assert "no Redis URL" in result.stderr
+    assert "not a Redis URL" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -1,6 +1,7 @@
 """The kernel's lock on a file: alone, between processes, and waited for."""
 
 import asyncio
+import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -146,10 +147,11 @@ async def test_waiting_ends_with_the_lock_once_its_holder_dies(
     assert is_free(path)
 
 
-async def test_waiting_for_a_free_lock_takes_it(path: Path) -> None:
+async def test_waiting_for_a_free_lock_takes_it_and_shares_it_with_nobody(path: Path) -> None:
     lock = FileLock(path)
     await lock.wait()
-    assert not is_free(path)
+    with path.open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     lock.release()
 
 

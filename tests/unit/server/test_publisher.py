@@ -18,7 +18,6 @@ from teltonika.server.app import background
 from teltonika.server.counters import Counters
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.publisher import Publisher
-from teltonika.server.streams import STORE_PACKET_SCRIPT
 
 STREAM = "telemetry:teltonika"
 IMEIS = ("356307042441013", "356307042441021", "356307042441039")
@@ -236,24 +235,27 @@ async def test_it_can_be_full_more_than_once(valkey: EmbeddedValkey) -> None:
 
 
 async def test_what_a_killed_valkey_had_not_stored_is_written_to_the_next_in_order(
-    valkey: EmbeddedValkey, client: redis.Redis
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Some of it was on its way to the first, some was still waiting, some came in between."""
+    monkeypatch.setattr(publisher_module, "MAX_BATCH_BYTES", 1)  # each packet is a batch
+    in_flight = publisher_module.BATCHES_IN_FLIGHT
     counters = Counters()
     async with running(publisher_for(valkey, counters=counters)) as session:
         hold_writes(client)
-        session.submit(1)
-        session.submit(2)
+        for number in range(1, in_flight + 4):
+            session.submit(number)
         await written()
-        session.submit(3)
         await kill(valkey, client)
-        session.submit(4)
+        session.submit(in_flight + 4)
         assert session.confirmations_so_far == 0
         await valkey.start()
-        assert await session.confirmed_numbers(4) == [1, 2, 3, 4]
-        session.submit(5)
-        assert await session.confirmed_numbers(1) == [5]
-    assert numbers(client) == [0, 1, 2, 3, 4, 5]
-    assert counters.records_stored == 6
+        expected = list(range(1, in_flight + 5))
+        assert await session.confirmed_numbers(in_flight + 4) == expected
+        session.submit(in_flight + 5)
+        await session.confirmations(1)
+    assert numbers(client) == [0, *expected, in_flight + 5]
+    assert counters.records_stored == in_flight + 6
     assert counters.redis_failures >= 1
 
 
@@ -312,16 +314,16 @@ async def test_a_flushed_script_is_loaded_again(
 async def test_a_packet_stored_behind_a_refused_one_is_not_confirmed_before_it(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    """While the refusal is on its way the script comes back, and the next packet is stored."""
+    """While the refusal is on its way its cause goes away, and the next packet is stored."""
     publisher = publisher_for(valkey)
     async with running(publisher) as session:
         other = Session(publisher, IMEIS[1])
-        client.script_flush()
+        client.set(STREAM, "no stream")
         with client.monitor() as monitor:
             session.submit(1)
             await written()
             assert monitor.next_command()["command"].startswith("EVALSHA")
-        client.script_load(STORE_PACKET_SCRIPT.decode())
+        client.delete(STREAM)
         session.submit(2)
         other.submit(3)
         assert await session.confirmed_numbers(2) == [1, 2]

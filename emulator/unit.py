@@ -1,0 +1,71 @@
+"""The tracker in the car, beside the records it makes: what a command can ask for or change."""
+
+from collections.abc import Mapping
+from random import Random
+
+from teltonika.codecs import AvlRecord
+from teltonika.emulator.outputs import DigitalOutput
+
+
+class Unit:
+    """One device's memory, outputs and numbers. It has no clock: `tick` says what time it is.
+
+    ``now_ms`` is when it starts (Unix, ms); ``parameters`` maps ids to what it is configured with;
+    ``rng`` chooses the numbers that were given to it: SIM card, MAC, the GSM cell it is in.
+    """
+
+    __slots__ = (
+        "cell_id",
+        "iccid",
+        "imei",
+        "lac",
+        "last_record",
+        "mac",
+        "now_ms",
+        "outputs",
+        "parameters",
+        "started_ms",
+    )
+
+    def __init__(
+        self,
+        imei: str,
+        *,
+        now_ms: int = 0,
+        parameters: Mapping[int, str] | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        rng = rng or Random(imei)  # noqa: S311 - not to be secret, but the same again
+        self.imei = imei
+        self.now_ms = now_ms
+        """Unix, ms: the time of the last `tick`."""
+        self.started_ms = now_ms
+        """Unix, ms: when it was switched on, or started again."""
+        self.outputs = (DigitalOutput(), DigitalOutput())
+        """DOUT1 and DOUT2, for as long as the unit exists: whoever makes records reads them."""
+        self.parameters = dict(parameters or {})
+        """Parameter id to value; they outlast a restart."""
+        self.last_record = AvlRecord(now_ms, 0, 0, 0, 0, 0, 0, 0)
+        """The record that was made last; before there is one, none with a fix."""
+        self.iccid = f"8937002{rng.randrange(10**12):012}"
+        """19 digits."""
+        self.mac = f"60BDD0{rng.randrange(1 << 24):06X}"
+        self.lac = rng.randint(1, 65_533)
+        self.cell_id = rng.randint(1, 65_535)
+
+    @property
+    def uptime_s(self) -> int:
+        """Since it was switched on, or started again."""
+        return max(0, self.now_ms - self.started_ms) // 1000
+
+    def tick(self, now_ms: int) -> None:
+        """It is ``now_ms`` (Unix, ms)."""
+        self.now_ms = now_ms
+        for output in self.outputs:
+            output.tick(now_ms)
+
+    def restart(self) -> None:
+        """Start again: the uptime begins at 0, the outputs are off, the parameters stay."""
+        self.started_ms = self.now_ms
+        for output in self.outputs:
+            output.switch_off()

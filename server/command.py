@@ -1,0 +1,138 @@
+"""A command as it stands on an outbound stream: CONTRACT, section 1."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from teltonika.codecs import COMMAND_CODECS, CommandMessage, parse_imei
+
+MAX_TEXT_LENGTH = 160
+"""Characters of a command that a device takes (Teltonika, "SMS/GPRS Commands")."""
+MAX_ID_LENGTH = 256
+MAX_TIMEOUT_S = 86_400.0
+
+
+class Entry(NamedTuple):
+    """Where a command stands: a stream and its entry's id."""
+
+    stream: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.stream}/{self.id}"
+
+
+class CommandRef(msgspec.Struct, frozen=True):
+    """What every status of a command says about it, also of one that is not valid."""
+
+    entry: Entry
+    command_id: str
+    """Empty if it has none."""
+    imei: str
+    codec: str
+
+    @property
+    def key(self) -> str:
+        """What it is remembered by: its id, or its place if it has none."""
+        return self.command_id or f"@{self.entry}"
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A valid command."""
+
+    ref: CommandRef
+    text: str
+    timeout_s: float
+    """How long its answer is waited for, once it is written."""
+    expires_ms: int | None = None
+    """Epoch milliseconds: it is not written after them."""
+
+    @property
+    def message(self) -> CommandMessage:
+        return COMMAND_CODECS.by_name(self.ref.codec).command(self.text, self.ref.imei)
+
+
+class InvalidCommandError(Exception):
+    """A field is missing or wrong; the message names it."""
+
+
+def read_ref(entry: Entry, fields: Mapping[bytes, bytes]) -> CommandRef:
+    """Who the entry is, as far as that can be said."""
+
+    def shown(name: bytes) -> str:
+        return fields.get(name, b"").decode("utf-8", "backslashreplace")[:MAX_ID_LENGTH]
+
+    return CommandRef(entry, shown(b"command_id"), shown(b"imei"), shown(b"codec") or "12")
+
+
+def read_command(
+    ref: CommandRef, fields: Mapping[bytes, bytes], default_timeout_s: float
+) -> Command:
+    """The command in an entry. Raises InvalidCommandError with a sentence that names the field."""
+    texts = {}
+    for name in ("command_id", "imei", "payload", "codec", "expires_at", "timeout_s"):
+        value = fields.get(name.encode())
+        if value is None:
+            continue
+        try:
+            texts[name] = value.decode()
+        except UnicodeDecodeError:
+            raise InvalidCommandError(f"{name}: not UTF-8") from None
+    for name in ("command_id", "imei", "payload"):
+        if not texts.get(name):
+            raise InvalidCommandError(f"{name}: missing")
+    if len(texts["command_id"]) > MAX_ID_LENGTH:
+        raise InvalidCommandError(f"command_id: longer than {MAX_ID_LENGTH} characters")
+    try:
+        parse_imei(texts["imei"])
+    except ValueError as error:
+        raise InvalidCommandError(f"imei: {error}") from None
+    try:
+        COMMAND_CODECS.by_name(ref.codec)
+    except ValueError as error:
+        raise InvalidCommandError(f"codec: {error}") from None
+    text = texts["payload"]
+    if not text.isascii():
+        raise InvalidCommandError("payload: a device takes ASCII only")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise InvalidCommandError(
+            f"payload: {len(text)} characters; a device takes {MAX_TEXT_LENGTH} at most"
+        )
+    return Command(
+        ref,
+        text,
+        _read_timeout(texts["timeout_s"]) if texts.get("timeout_s") else default_timeout_s,
+        _read_time(texts["expires_at"]) if texts.get("expires_at") else None,
+    )
+
+
+def _read_timeout(text: str) -> float:
+    try:
+        timeout_s = float(text)
+    except ValueError:
+        timeout_s = math.nan
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidCommandError(
+            f"timeout_s: expected seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}, "
+            f"found {text[:40]!r}"
+        )
+    return timeout_s
+
+
+def _read_time(text: str) -> int:
+    """ISO 8601, UTC unless it says otherwise, or epoch milliseconds."""
+    if text.isascii() and text.isdigit() and len(text) <= 15:
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidCommandError(
+            "expires_at: expected ISO 8601 or epoch milliseconds, such as "
+            f"2026-01-31T08:00:00Z, found {text[:40]!r}"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return math.floor(moment.timestamp() * 1000)

@@ -1,0 +1,170 @@
+"""Carries out what the devices' command queues want: writes, statuses, timers."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+
+from teltonika.codecs import CommandMessage
+from teltonika.server.command import Command
+from teltonika.server.command_ledger import CommandLedger
+from teltonika.server.command_queue import (
+    CommandQueue,
+    Effect,
+    End,
+    Prepare,
+    Unasked,
+    Write,
+)
+from teltonika.server.config import ServerSettings
+from teltonika.server.counters import Counters
+from teltonika.server.session import Session
+from teltonika.server.steps import step
+
+log = structlog.get_logger()
+
+
+class CommandDispatcher:
+    """The queues of all devices that have commands; a device without costs nothing.
+
+    ``sessions`` are the open connections by IMEI, kept by the listener, which also says when one
+    comes, goes, or brings a message.
+    """
+
+    def __init__(
+        self,
+        sessions: Mapping[str, Session],
+        ledger: CommandLedger,
+        settings: ServerSettings,
+        instance_id: str,
+        counters: Counters,
+    ) -> None:
+        self._sessions = sessions
+        self._ledger = ledger
+        self._settings = settings
+        self._instance_id = instance_id
+        self._counters = counters
+        self._queues: dict[str, CommandQueue] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._held: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def holds(self, entry_id: str) -> bool:
+        """Whether the command in that entry of this instance's stream has not ended yet."""
+        return entry_id in self._held
+
+    def add(self, command: Command, *, wait_for_device: bool) -> None:
+        """Queue a command that was claimed and found to be queued."""
+        self._held.add(command.ref.entry.id)
+        imei = command.ref.imei
+        queue = self._queues.get(imei)
+        if queue is None:
+            queue = self._queues[imei] = CommandQueue(
+                connected=imei in self._sessions,
+                size=self._settings.command_queue_size,
+                quarantine_s=self._settings.command_quarantine_s,
+                reconnect_grace_s=self._settings.reconnect_grace_s,
+            )
+        now = self._loop.time()
+        self._do(imei, queue.add(command, now, _now_ms(), wait_for_device=wait_for_device))
+
+    def connected(self, imei: str, *, again: bool) -> None:
+        """A device has a connection; ``again``: it takes over from one that is still open."""
+        queue = self._queues.get(imei)
+        if queue is None:
+            return
+        if again:
+            self._do(imei, queue.disconnected(self._loop.time()))
+        self._do(imei, queue.connected(_now_ms()))
+
+    def disconnected(self, imei: str) -> None:
+        """A device has no connection any more."""
+        queue = self._queues.get(imei)
+        if queue is not None:
+            self._do(imei, queue.disconnected(self._loop.time()))
+
+    def received(self, imei: str, message: CommandMessage) -> None:
+        """A device sent a message in a command codec."""
+        step("answered")
+        queue = self._queues.get(imei)
+        if queue is None:
+            self._unasked(imei, message, late=False)
+        else:
+            self._do(imei, queue.received(message, _now_ms()))
+
+    def stop(self) -> None:
+        """The server stops: every command ends."""
+        for imei, queue in list(self._queues.items()):
+            self._do(imei, queue.stop())
+
+    def _do(self, imei: str, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Prepare(command):
+                    self._ledger.prepare(command.ref, partial(self._prepared, imei))
+                case Write(command):
+                    self._write(command)
+                case End():
+                    self._end(effect)
+                case Unasked(message, late):
+                    self._unasked(imei, message, late=late)
+        self._settle(imei)
+
+    def _prepared(self, imei: str, may_be_written: bool) -> None:
+        step("prepared")
+        queue = self._queues[imei]
+        if may_be_written:
+            self._do(imei, queue.permitted(self._loop.time(), _now_ms()))
+        else:
+            self._do(imei, queue.refused(_now_ms()))
+
+    def _write(self, command: Command) -> None:
+        self._sessions[command.ref.imei].send_command(command.message)
+        step("written")
+        self._counters.commands_delivered += 1
+        self._ledger.deliver(command.ref, self._instance_id)
+
+    def _end(self, end: End) -> None:
+        ref = end.command.ref
+        done = partial(self._held.discard, ref.entry.id)
+        if end.answer is not None:
+            self._counters.commands_responded += 1
+            self._ledger.respond(ref, self._instance_id, end.answer, done)
+            return
+        assert end.reason is not None
+        self._counters.commands_failed += 1
+        log.info("command_failed", imei=ref.imei, command_id=ref.command_id, reason=end.reason)
+        self._ledger.fail(ref, self._instance_id, end.reason, end.detail, done)
+
+    def _unasked(self, imei: str, message: CommandMessage, *, late: bool) -> None:
+        if late:
+            self._counters.late_answers += 1
+        else:
+            self._counters.unsolicited_messages += 1
+        event = "late_answer" if late else "unsolicited_message"
+        log.info(event, imei=imei, text=message.text[:200])
+        self._ledger.unasked(imei, message)
+
+    def _settle(self, imei: str) -> None:
+        """The device's timer for its next deadline; its queue goes when it is empty."""
+        timer = self._timers.pop(imei, None)
+        if timer is not None:
+            timer.cancel()
+        queue = self._queues.get(imei)
+        if queue is None:
+            return
+        if queue.empty:
+            del self._queues[imei]
+        elif queue.deadline is not None:
+            self._timers[imei] = self._loop.call_at(queue.deadline, self._tick, imei)
+
+    def _tick(self, imei: str) -> None:
+        # a loop's timers may run a clock tick early
+        now = max(self._loop.time(), self._queues[imei].deadline or 0.0)
+        self._do(imei, self._queues[imei].tick(now, _now_ms()))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

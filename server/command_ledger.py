@@ -1,0 +1,148 @@
+"""How far each command has come, in Redis: so that it ends once, whoever dies in between.
+
+A command is *queued* (surely not written to a device), then *writing* (it may have been), then
+*delivered*, then *ended*. That it is about to be written is stored before it is. Status and state
+change in one step of Redis; every step can be repeated without harm. A command belongs to the run
+that claimed it last: steps of any other run do nothing.
+"""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from teltonika.codecs import COMMAND_CODECS, CommandMessage
+from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.command import CommandRef, Entry
+from teltonika.server.command_queue import Reason
+from teltonika.server.keys import Keys
+from teltonika.server.redis_link import Reply
+from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.scripts import COMMAND_STEP
+from teltonika.server.steps import step
+
+GROUP = "ingest"
+
+
+class Found(StrEnum):
+    """In which state a claim finds a command."""
+
+    QUEUED = "queued"
+    WRITING = "writing"
+    DELIVERED = "delivered"
+    ENDED = "ended"
+    DUPLICATE = "duplicate"
+    """Another entry has the same command id."""
+
+
+class CommandLedger:
+    """States and statuses of the commands of one instance, written by one run of it."""
+
+    def __init__(
+        self,
+        writer: RedisWriter,
+        keys: Keys,
+        run_id: str,
+        *,
+        remember_s: int,
+        stream_maxlen: int,
+    ) -> None:
+        self._writer = writer
+        self._keys = keys
+        self._run_id = run_id
+        self._remember_s = remember_s
+        self._maxlen = stream_maxlen
+
+    async def claim(self, ref: CommandRef) -> Found:
+        """The command is this run's from now on, if it is not another entry's."""
+        reply = await self._writer.call_script(
+            COMMAND_STEP, self._of(ref), *self._who("claim", ref)
+        )
+        return Found(_text(reply))
+
+    def prepare(self, ref: CommandRef, done: Callable[[bool], None]) -> None:
+        """Store that the command may have been written; ``done`` says whether it may be."""
+        self._submit(lambda reply: done(_text(reply) == "done"), "write", ref)
+
+    def deliver(self, ref: CommandRef, instance_id: str) -> None:
+        """Tell that the whole frame was handed to the device's socket."""
+        self._submit(lambda _: step("delivered"), "delivered", ref, instance_id, "delivered")
+
+    def respond(
+        self, ref: CommandRef, instance_id: str, answer: CommandMessage, done: Callable[[], None]
+    ) -> None:
+        """Tell the answer, then let go of the entry; ``done`` is called after that."""
+        fields = ("response", answer.text, "response_hex", answer.content.hex())
+        self._end(ref, instance_id, done, "responded", *fields)
+
+    def fail(
+        self,
+        ref: CommandRef,
+        instance_id: str,
+        reason: Reason,
+        detail: str,
+        done: Callable[[], None],
+    ) -> None:
+        """Tell why there is no answer, then let go of the entry; ``done`` is called after that."""
+        self._end(ref, instance_id, done, "failed", "reason", str(reason), "detail", detail)
+
+    def release(self, entry: Entry, done: Callable[[], None]) -> None:
+        """The entry's command is over: acknowledge and delete it."""
+
+        def released(_: Reply) -> None:
+            step("released")
+            done()
+
+        self._writer.submit(lambda _: None, "XACK", entry.stream, GROUP, entry.id)
+        self._writer.submit(released, "XDEL", entry.stream, entry.id)
+
+    def unasked(self, imei: str, message: CommandMessage) -> None:
+        """Store a message that no command waits for. After a lost reply it may stand twice."""
+        codec = COMMAND_CODECS.by_id(message.codec_id).name
+        fields = ("ts", _now(), "device_id", imei, "codec", codec)
+        trim = ("MAXLEN", "~", self._maxlen) if self._maxlen else ()
+        content = ("text", message.text, "hex", message.content.hex())
+        stream = self._keys.messages
+        self._writer.submit(lambda _: None, "XADD", stream, *trim, "*", *fields, *content)
+
+    def _end(
+        self, ref: CommandRef, instance_id: str, done: Callable[[], None], status: str, *more: str
+    ) -> None:
+        def ended(reply: Reply) -> None:
+            step("ended")
+            if _text(reply) == "done":
+                self.release(ref.entry, done)
+            else:  # another run's by now: its entry is, too
+                done()
+
+        self._submit(ended, "end", ref, instance_id, status, *more)
+
+    def _submit(
+        self,
+        done: Callable[[Reply], None],
+        name: str,
+        ref: CommandRef,
+        instance_id: str = "",
+        status: str = "",
+        *more: str,
+    ) -> None:
+        fields = (
+            *("command_id", ref.command_id, "imei", ref.imei, "instance_id", instance_id),
+            *("codec", ref.codec, "status", status, "ts", _now(), *more),
+        )
+        who = self._who(name, ref)
+        self._writer.submit_script(done, COMMAND_STEP, self._of(ref), *who, *fields)
+
+    def _of(self, ref: CommandRef) -> tuple[str, str]:
+        return self._keys.responses, self._keys.command(ref.key)
+
+    def _who(self, name: str, ref: CommandRef) -> tuple[str | int, ...]:
+        return name, str(ref.entry), self._run_id, self._remember_s, self._maxlen
+
+
+def _now() -> str:
+    return format_timestamp(time.time_ns() // 1_000_000)
+
+
+def _text(reply: Reply) -> str:
+    assert isinstance(reply, bytes)
+    return reply.decode()

@@ -1,0 +1,62 @@
+-- One step of a command's life; its state and the entry that tells of it change together, or not.
+-- Every step may be asked for again, after a lost answer, and is done once.
+-- KEYS: responses stream, the command's hash (state, entry, owner).
+-- ARGV: step, entry (where the command stands), owner (a run id), seconds to remember, maxlen,
+-- then the fields of the status entry.
+-- States: queued (surely not written), writing (may have been written), delivered, ended.
+local responses, command = KEYS[1], KEYS[2]
+local step, entry, owner, ttl, maxlen = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local kept = redis.call('HMGET', command, 'state', 'entry', 'owner')
+local state, kept_entry, kept_owner = kept[1], kept[2], kept[3]
+
+local function become(new_state)
+  redis.call('HSET', command, 'state', new_state, 'entry', entry, 'owner', owner)
+  redis.call('EXPIRE', command, ttl)
+end
+
+local function tell()
+  if maxlen == '0' then
+    redis.call('XADD', responses, '*', unpack(ARGV, 6))
+  else
+    redis.call('XADD', responses, 'MAXLEN', '~', maxlen, '*', unpack(ARGV, 6))
+  end
+end
+
+if step == 'claim' then
+  -- whoever claims owns it from now on; answers the state it was found in
+  if not state then
+    become('queued')
+    return 'queued'
+  end
+  if kept_entry ~= entry then
+    return 'duplicate'
+  end
+  if state ~= 'ended' then
+    become(state)
+  end
+  return state
+end
+
+-- no state: Redis lost it; whoever asks knows how far the command is
+if state and (kept_entry ~= entry or (kept_owner ~= owner and state ~= 'ended')) then
+  return 'not ours'
+end
+
+if step == 'write' then
+  if state and state ~= 'queued' and state ~= 'writing' then
+    return 'not ours'
+  end
+  become('writing')
+elseif step == 'delivered' then
+  if not state or state == 'writing' then
+    tell()
+    become('delivered')
+  end
+elseif step == 'end' then
+  if state ~= 'ended' then
+    tell()
+    become('ended')
+  end
+end
+return 'done'

@@ -1,0 +1,82 @@
+"""Which devices this instance holds, as whoever routes a command sees it in Redis.
+
+What happens on the sockets is written down and goes to Redis behind it, in the order of each
+device's own changes. An entry is only ever removed by the instance that it names.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from teltonika.server.keys import Keys
+from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.scripts import UPDATE_REGISTRY
+
+PAGE = 1_000
+"""Changes in one call: a few milliseconds of Redis' time."""
+
+
+class ConnectionRegistry:
+    """The entries of one run of an instance. `run` does the work."""
+
+    def __init__(self, writer: RedisWriter, keys: Keys, instance_id: str, run_id: str) -> None:
+        self._writer = writer
+        self._keys = (keys.registry, keys.connected_since, keys.runs)
+        self._instance_id = instance_id
+        self._run_id = run_id
+        self._since_ms: dict[str, int] = {}
+        self._changed: dict[str, None] = {}  # IMEIs, in order, whose state is not written yet
+        self._work = asyncio.Event()
+
+    def connected(self, imei: str) -> None:
+        """A device's handshake was accepted."""
+        self._since_ms[imei] = time.time_ns() // 1_000_000
+        self._note(imei)
+
+    def disconnected(self, imei: str) -> None:
+        """A device has no connection to this instance any more."""
+        del self._since_ms[imei]
+        self._note(imei)
+
+    async def run(self) -> None:
+        """Write changes until cancelled."""
+        while True:
+            await self._work.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write every change there is."""
+        while self._changed:
+            imeis = list(islice(self._changed, PAGE))
+            for imei in imeis:
+                del self._changed[imei]
+            await self._update(map(self._change, imeis))
+        self._work.clear()
+
+    async def restore(self) -> None:
+        """Write entries that Redis has lost; one that names another instance stays."""
+        await self.flush()
+        imeis = iter(list(self._since_ms))
+        while page := list(islice(imeis, PAGE)):
+            since = ((imei, self._since_ms.get(imei)) for imei in page)
+            await self._update(("restore", imei, ms) for imei, ms in since if ms is not None)
+
+    def _note(self, imei: str) -> None:
+        self._changed[imei] = None
+        self._work.set()
+
+    def _change(self, imei: str) -> tuple[str, str, int]:
+        since_ms = self._since_ms.get(imei)
+        return ("remove", imei, 0) if since_ms is None else ("set", imei, since_ms)
+
+    async def _update(self, changes: Iterable[tuple[str, str, int]]) -> None:
+        arguments = _flat(changes)
+        await self._writer.call_script(
+            UPDATE_REGISTRY, self._keys, self._instance_id, self._run_id, *arguments
+        )
+
+
+def _flat(changes: Iterable[tuple[str, str, int]]) -> Iterator[str | int]:
+    for change in changes:
+        yield from change

@@ -1,0 +1,90 @@
+"""That this instance lives, and that it is the one process that has its id."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.connection_registry import ConnectionRegistry
+from teltonika.server.errors import SupersededError
+from teltonika.server.keys import Keys
+from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.scripts import BEAT, END_HEARTBEAT
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """The heartbeat's value, as JSON."""
+
+    run_id: str
+    """Another at each start."""
+    host: str
+    pid: int
+    started_at: str
+    """ISO 8601, UTC."""
+    port: int
+    sessions: int
+    """Open connections that have said their IMEI."""
+
+
+class Heartbeat:
+    """Of one run of an instance: `take_over` once, then `run`, then `end`."""
+
+    def __init__(
+        self,
+        writer: RedisWriter,
+        keys: Keys,
+        registry: ConnectionRegistry,
+        instance_id: str,
+        run_id: str,
+        *,
+        interval_s: float,
+        ttl_s: int,
+        started_ms: int,
+        state: Callable[[], tuple[int, int]],
+    ) -> None:
+        """``state`` gives port and sessions."""
+        self._writer = writer
+        self._keys = keys
+        self._key = keys.heartbeat(instance_id)
+        self._registry = registry
+        self._instance_id = instance_id
+        self._run_id = run_id
+        self._interval_s = interval_s
+        self._ttl_s = ttl_s
+        self._started_at = format_timestamp(started_ms)
+        self._state = state
+
+    async def take_over(self) -> None:
+        """This run has the id from now on, whoever had it: the newer wins."""
+        await self._writer.call("HSET", self._keys.runs, self._instance_id, self._run_id)
+        await self._writer.call("SET", self._key, self._value(), "EX", self._ttl_s)
+
+    async def run(self) -> None:
+        """Beat, and mend what Redis has lost, until cancelled.
+
+        Raises SupersededError when another process has taken the id over.
+        """
+        while True:
+            reply = await self._writer.call_script(
+                BEAT, (self._key,), self._run_id, self._value(), self._ttl_s
+            )
+            if not reply:
+                raise SupersededError(
+                    f"another process has taken over the instance id {self._instance_id}: this one "
+                    "stops. Two servers at a time need an --instance-id each"
+                )
+            await self._registry.restore()
+            await asyncio.sleep(self._interval_s)
+
+    async def end(self) -> None:
+        """The instance stops."""
+        await self._writer.call_script(END_HEARTBEAT, (self._key,), self._run_id)
+
+    def _value(self) -> bytes:
+        port, sessions = self._state()
+        return msgspec.json.encode(
+            Beat(self._run_id, socket.gethostname(), os.getpid(), self._started_at, port, sessions)
+        )

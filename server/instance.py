@@ -1,0 +1,127 @@
+"""One instance: everything that runs between its first heartbeat and its last status."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+import msgspec
+import structlog
+
+from teltonika.server.command_consumer import CommandConsumer
+from teltonika.server.command_ledger import CommandLedger
+from teltonika.server.config import ServerSettings
+from teltonika.server.connection_registry import ConnectionRegistry
+from teltonika.server.counters import Counters
+from teltonika.server.errors import SupersededError
+from teltonika.server.heartbeat import Heartbeat
+from teltonika.server.janitor import Janitor
+from teltonika.server.listener import Listener
+from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.scripts import SCRIPTS
+
+log = structlog.get_logger()
+
+
+class Instance:
+    """The parts of an instance, put together."""
+
+    def __init__(self, settings: ServerSettings, instance_id: str, redis_url: str) -> None:
+        keys = settings.keys
+        run_id = secrets.token_hex(8)
+        self._settings = settings
+        self._instance_id = instance_id
+        self._counters = Counters()
+        self._writer = RedisWriter(redis_url, SCRIPTS)
+        self._registry = ConnectionRegistry(self._writer, keys, instance_id, run_id)
+        ledger = CommandLedger(
+            self._writer,
+            keys,
+            run_id,
+            remember_s=settings.command_memory_s,
+            stream_maxlen=settings.stream_maxlen,
+        )
+        self._listener = Listener(
+            settings, redis_url, instance_id, self._registry, ledger, self._counters
+        )
+        self._consumer = CommandConsumer(
+            redis_url,
+            keys.outbound(instance_id),
+            instance_id,
+            ledger,
+            self._listener.commands,
+            settings.command_timeout_s,
+            settings.heartbeat_interval_s,
+            self._counters,
+        )
+        self._heartbeat = Heartbeat(
+            self._writer,
+            keys,
+            self._registry,
+            instance_id,
+            run_id,
+            interval_s=settings.heartbeat_interval_s,
+            ttl_s=settings.heartbeat_ttl_s,
+            started_ms=time.time_ns() // 1_000_000,
+            state=lambda: (self._listener.port, self._listener.devices),
+        )
+        self._janitor = Janitor(
+            self._writer, keys, ledger, self._counters, settings.janitor_interval_s
+        )
+
+    async def run(self, stop: asyncio.Event, on_listening: Callable[[int], None]) -> None:
+        """Until ``stop`` is set, and then until everything that was begun has come to its end.
+
+        ``on_listening`` is called with the port. Raises ListenError, or SupersededError when
+        another process has taken the instance id: then nothing more is written under it.
+        """
+        listener = self._listener
+        async with background(listener.publisher.run(), listener.watch()):
+            await listener.listen()
+            try:
+                async with background(self._writer.run(), self._registry.run()):
+                    await self._heartbeat.take_over()
+                    await listener.start()
+                    on_listening(listener.port)
+                    await self._work(stop)
+                    await self._end()
+            except SupersededError:
+                log.exception("superseded", instance_id=self._instance_id, exc_info=False)
+                await listener.drain()
+                raise
+        log.info("stopped", **msgspec.structs.asdict(self._counters))
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        async with background(self._heartbeat.run(), self._consumer.run(), self._janitor.run()):
+            await stop.wait()
+
+    async def _end(self) -> None:
+        log.info("draining")
+        self._listener.commands.stop()
+        await self._listener.drain()
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                await self._registry.flush()
+                await self._heartbeat.end()
+                await self._writer.idle()
+        except TimeoutError:
+            log.warning("drain_timeout", waiting="statuses of commands, registry entries")
+
+
+@contextlib.asynccontextmanager
+async def background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run ``work`` beside the body, and cancel it when the body is done.
+
+    If one of them fails, the body is cancelled and that failure raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+            yield
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failures:
+        if len(failures.exceptions) == 1:
+            raise failures.exceptions[0] from None
+        raise

@@ -1,0 +1,57 @@
+"""The names of everything the server keeps in Redis: CONTRACT, section 1."""
+
+import msgspec
+
+TELEMETRY_STREAM = "telemetry:teltonika"
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """All names, each behind ``prefix``.
+
+    What one script touches carries one hash tag, so that it stands in one slot of a Redis Cluster.
+    """
+
+    prefix: str = ""
+    telemetry_stream: str = TELEMETRY_STREAM
+
+    @property
+    def telemetry(self) -> str:
+        """Stream: an entry for each AVL record."""
+        return f"{self.prefix}{self.telemetry_stream}"
+
+    @property
+    def messages(self) -> str:
+        """Stream: text that devices send and no command waits for."""
+        return f"{self.telemetry}:messages"
+
+    @property
+    def registry(self) -> str:
+        """Hash: IMEI to the id of the instance that holds its connection."""
+        return f"{self.prefix}connections:registry"
+
+    @property
+    def connected_since(self) -> str:
+        """Hash: IMEI to epoch milliseconds; has the fields that ``registry`` has."""
+        return f"{{{self.registry}}}:since"
+
+    @property
+    def runs(self) -> str:
+        """Hash: instance id to the run id of the process that has it, or had it last."""
+        return f"{{{self.registry}}}:runs"
+
+    def heartbeat(self, instance_id: str) -> str:
+        """String, JSON, expires: the instance is alive."""
+        return f"{self.prefix}instance:heartbeat:{instance_id}"
+
+    def outbound(self, instance_id: str) -> str:
+        """Stream: commands for devices that the instance holds."""
+        return f"{self.prefix}commands:outbound:{instance_id}"
+
+    @property
+    def responses(self) -> str:
+        """Stream: what became of commands."""
+        return f"{self.prefix}commands:responses"
+
+    def command(self, command_id: str) -> str:
+        """Hash, expires: how far a command has come."""
+        return f"{{{self.responses}}}:command:{command_id}"

@@ -1,0 +1,48 @@
+"""The Lua scripts of this package, each known to Redis by its digest."""
+
+import hashlib
+from importlib import resources
+
+import msgspec
+
+
+class Script(msgspec.Struct, frozen=True):
+    """A script's source, and what Redis calls it once it is loaded."""
+
+    source: bytes
+    sha: str
+
+    @classmethod
+    def read(cls, name: str) -> "Script":
+        source = resources.files("teltonika.server").joinpath(name).read_bytes()
+        return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+STORE_PACKET = Script.read("store_packet.lua")
+"""Keys: the stream. Arguments: maxlen (0: never trim), device id, codec, then ts and payload of
+each record. Answers how many entries it added."""
+
+COMMAND_STEP = Script.read("command_step.lua")
+"""Keys: the responses stream, the command's hash. Arguments: step, entry, owner, seconds to
+remember, maxlen, then the fields of a status entry. What it answers depends on the step."""
+
+UPDATE_REGISTRY = Script.read("update_registry.lua")
+"""Keys: registry, connected since, runs. Arguments: instance id, run id, then operation (``set``,
+``restore`` or ``remove``), IMEI and epoch ms of each change. Answers 0 if it is another
+run's id."""
+
+EVICT = Script.read("evict.lua")
+"""Keys: registry, connected since, runs. Arguments: instance id, the run that is dead, whether it
+is to be forgotten (1), then IMEIs. Answers how many entries it removed."""
+
+BEAT = Script.read("beat.lua")
+"""Keys: the heartbeat. Arguments: run id, JSON, seconds. Answers 0 if another run has the id."""
+
+END_HEARTBEAT = Script.read("end_heartbeat.lua")
+"""Keys: the heartbeat. Arguments: run id."""
+
+DELETE_IF_EMPTY = Script.read("delete_if_empty.lua")
+"""Keys: a stream. Answers 1 if it was empty, and is gone."""
+
+SCRIPTS = (COMMAND_STEP, UPDATE_REGISTRY, EVICT, BEAT, END_HEARTBEAT, DELETE_IF_EMPTY)
+"""What `RedisWriter` runs; `Publisher` loads its own."""
