@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from teltonika.cli import decode, demo, emulate, serve
+from teltonika.cli import decode, demo, devices, emulate, send, serve
 
 # Every option of every command can come from TELTONIKA_<OPTION>: given to each command itself,
 # the prefix is taken as it is; given to the group, click would put the command's name into it.
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.command(context_settings=COMMAND_SETTINGS)(demo.demo)
 app.command(context_settings=COMMAND_SETTINGS)(serve.serve)
 app.command(context_settings=COMMAND_SETTINGS)(emulate.emulate)
+app.command(context_settings=COMMAND_SETTINGS)(send.send)
+app.command(context_settings=COMMAND_SETTINGS)(devices.devices)
 app.add_typer(decode.app, name="decode")
 
 

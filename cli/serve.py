@@ -51,9 +51,7 @@ def serve(
     ] = DEFAULTS.stream_maxlen,
     command_timeout: Annotated[
         float,
-        typer.Option(
-            help="Seconds to wait for an answer, unless the command says.", min=0.1
-        ),
+        typer.Option(help="Seconds to wait for an answer, unless the command says.", min=0.1),
     ] = DEFAULTS.command_timeout_s,
     command_queue_size: Annotated[
         int, typer.Option(help="Commands that may wait for one device.", min=1)

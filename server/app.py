@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from teltonika.server.config import ServerSettings
 from teltonika.server.data_dir import DataDirectory
-from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
 from teltonika.server.errors import DataDirectoryBusyError, RedisUnavailableError
 from teltonika.server.instance import Instance, background
 from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
@@ -73,7 +73,7 @@ async def _redis(settings: ServerSettings) -> AsyncIterator[str]:
         await _check_redis(settings.redis_url)
         yield settings.redis_url
         return
-    embedded = EmbeddedValkey(settings.data_dir / "valkey")
+    embedded = EmbeddedValkey(settings.data_dir / SUBDIRECTORY)
     await embedded.start()
     try:
         async with background(embedded.keep_up()):

@@ -30,6 +30,9 @@ START_TIMEOUT_S = 120.0
 """To load what is there; a large AOF takes its time."""
 STOP_TIMEOUT_S = 30.0
 RESTART_PAUSE_S = 0.5
+LOCK_FILE = "valkey.lock"
+SUBDIRECTORY = "valkey"
+"""Of the data directory: Valkey's own."""
 _MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 108 on Linux, 104 on macOS
 _READY = b"Ready to accept connections"
 
@@ -41,12 +44,24 @@ class _Note(msgspec.Struct):
     socket: str
 
 
+def running_url(data_dir: Path) -> str:
+    """The URL of the embedded Valkey of the server on ``data_dir``. Raises EmbeddedRedisError."""
+    try:
+        note = msgspec.json.decode((data_dir / SUBDIRECTORY / LOCK_FILE).read_bytes(), type=_Note)
+    except (OSError, msgspec.DecodeError):
+        raise EmbeddedRedisError(
+            f"no server with an embedded Valkey runs on {data_dir}: "
+            "give the server's --data-dir, or its --redis"
+        ) from None
+    return f"unix://{note.socket}"
+
+
 class EmbeddedValkey:
     """A Valkey on the files of one directory: `start`, then `keep_up` as a task, then `stop`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._lock = FileLock(directory / "valkey.lock")
+        self._lock = FileLock(directory / LOCK_FILE)
         self._socket = directory.resolve() / "valkey.sock"
         self._socket_directory: tempfile.TemporaryDirectory[str] | None = None
         self._process: asyncio.subprocess.Process | None = None

@@ -4,11 +4,11 @@ import base64
 import json
 import os
 import signal
-import struct
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from samples import sample
 from serving import IMEI, STREAM, BareDevice, ServerProcess
 
 from teltonika.codecs import (
@@ -246,11 +246,9 @@ def test_luhn_is_reported_and_enforced_only_when_asked(start_server: StartServer
     assert strict.redis.xlen(STREAM) == 0
 
 
-def test_a_command_answer_is_skipped_without_ack(server: ServerProcess) -> None:
-    data = bytes.fromhex("0c010600000006") + b"answer" + b"\x01"
-    answer = struct.pack(">II", 0, len(data)) + data + crc16_ibm(data).to_bytes(4)
+def test_codec_13_is_skipped_without_ack(server: ServerProcess) -> None:
     with BareDevice(server.port) as device:
-        device.send(answer)
+        device.send(sample("codec13-corrected").data)
         device.send(encode_packet(CODEC8, [record(), record(1)]))
         assert device.acknowledged() == 2
     assert server.logged("frame_skipped")[0]["imei"] == IMEI

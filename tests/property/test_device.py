@@ -1,6 +1,7 @@
 """A device against any server and any network: no record is lost, doubled or out of order."""
 
-from itertools import count
+from itertools import count, pairwise
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,15 +9,30 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from teltonika.codecs import (
     AVL_CODECS,
+    COMMAND_CODECS,
     AvlPacketReceived,
     AvlRecord,
+    CommandMessage,
     ImeiReceived,
+    MessageType,
     ServerConnection,
+    decode_packet,
+    encode_message,
 )
-from teltonika.emulator import Device, DeviceState
+from teltonika.emulator import (
+    CommandExecuted,
+    CommandIgnored,
+    CommandRefused,
+    Device,
+    DeviceEvent,
+    DeviceState,
+    Restarted,
+)
 
 IMEI = "356307042441013"
+OTHER_IMEI = "356307042441021"
 PER_PACKET = 2
+SESSION = (DeviceState.READY, DeviceState.AWAITING_ACK)
 
 
 class DeviceAgainstAnything(RuleBasedStateMachine):
@@ -29,6 +45,7 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
         self.server = ServerConnection()
         self.stored: list[int] = []  # timestamps of acknowledged packets
         self.unanswered: list[list[int]] = []  # copies that came on this connection
+        self.commands = 0  # that reached the device whole
         self.copies: dict[int, bytes] = {}  # first timestamp of a packet to its bytes
 
     @property
@@ -61,7 +78,7 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
         self.device.receive_data(answer)
         self.deliver()
 
-    @precondition(lambda self: self.state is DeviceState.READY)
+    @precondition(lambda self: self.state is DeviceState.READY and not self.device.undecided)
     @rule()
     def send(self) -> None:
         self.device.send_next()
@@ -77,6 +94,54 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
         self.device.receive_data(answer[cut:])
         self.deliver()
 
+    @precondition(lambda self: self.state in SESSION and not self.device.undecided)
+    @rule(
+        codec=st.sampled_from(list(COMMAND_CODECS)),
+        text=st.sampled_from(["getinfo", "setdigout 10", "nonsense"]),
+        imei=st.sampled_from([IMEI, OTHER_IMEI]),
+        cuts=st.lists(st.integers(0, 40), max_size=3).map(sorted),
+        restart=st.booleans(),
+        with_ack=st.booleans(),
+    )
+    def command(
+        self, codec: Any, text: str, imei: str, cuts: list[int], restart: bool, with_ack: bool
+    ) -> None:
+        """At any moment, in any pieces, also in the same bytes as an ACK: executed once."""
+        text = "cpureset" if restart else text
+        message = codec.command(text, imei)
+        data = encode_message(message)
+        if with_ack and self.unanswered:
+            numbers = self.unanswered.pop(0)
+            self.stored += numbers
+            data = len(numbers).to_bytes(4) + data
+        events: list[DeviceEvent] = []
+        for start, end in pairwise([0, *cuts, len(data)]):
+            events += self.device.receive_data(data[start:end])
+        self.commands += 1
+        handled = [
+            event
+            for event in events
+            if isinstance(event, CommandExecuted | CommandRefused | CommandIgnored)
+        ]
+        assert len(handled) == 1
+        if message.imei not in {None, IMEI}:
+            assert isinstance(handled[0], CommandRefused)
+            nack: CommandMessage = decode_packet(handled[0].nack)  # type: ignore[assignment]
+            assert (nack.type, nack.imei, nack.content) == (MessageType.NACK, IMEI, b"")
+        elif text == "nonsense":
+            assert isinstance(handled[0], CommandIgnored)
+        else:
+            assert isinstance(handled[0], CommandExecuted)
+            assert (Restarted() in events) == restart
+            assert (self.state is DeviceState.CLOSING) == restart
+        self.deliver()
+
+    @precondition(lambda self: self.device.undecided)
+    @rule()
+    def nothing_more_comes(self) -> None:
+        self.device.settle()
+        self.deliver()
+
     @precondition(lambda self: self.unanswered and self.state is DeviceState.AWAITING_ACK)
     @rule()
     def store_it_and_lose_the_ack(self) -> None:
@@ -90,14 +155,17 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
         self.device.receive_data(found.to_bytes(4))
         self.deliver()
 
-    @precondition(lambda self: self.state is DeviceState.READY)
+    @precondition(lambda self: self.state is DeviceState.READY and not self.device.undecided)
     @rule(found=st.integers(0, 3))
     def acknowledge_unasked(self, found: int) -> None:
         self.device.receive_data(found.to_bytes(4))
         self.deliver()
 
     @precondition(
-        lambda self: self.state in (DeviceState.AWAITING_ANSWER, DeviceState.AWAITING_ACK)
+        lambda self: (
+            self.state in (DeviceState.AWAITING_ANSWER, DeviceState.AWAITING_ACK)
+            and not self.device.undecided
+        )
     )
     @rule()
     def time_out(self) -> None:
@@ -123,6 +191,12 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
     def at_most_one_copy_waits_for_an_answer(self) -> None:
         assert len(self.unanswered) <= 1
 
+    @invariant()
+    def every_command_was_taken_once(self) -> None:
+        report = self.device.report
+        assert report.commands_received == self.commands
+        assert report.commands_executed == sum(report.commands.values()) <= self.commands
+
     def teardown(self) -> None:
         """A server that at last does its work gets everything that was sent."""
         self.device.stop()
@@ -132,6 +206,8 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
                     self.connect()
                 case DeviceState.AWAITING_ANSWER:
                     self.answer_the_imei(b"\x01")
+                case DeviceState.AWAITING_ACK if self.device.undecided:
+                    self.nothing_more_comes()
                 case DeviceState.AWAITING_ACK:
                     self.acknowledge(0)
                 case DeviceState.CLOSING:

@@ -110,11 +110,12 @@ def test_without_a_count_it_is_done_when_the_records_end() -> None:
     assert device.state is DeviceState.DONE
 
 
-@pytest.mark.parametrize("accepted", [ACCEPTED + ack(3), ACCEPTED + ack(0)])
-def test_an_ack_that_came_before_the_packet_is_not_for_it(accepted: bytes) -> None:
+@pytest.mark.parametrize("record_count", [3, 0])
+def test_an_ack_that_came_before_the_packet_is_not_for_it(record_count: int) -> None:
     device = new_device()
     device.connection_made()
-    device.receive_data(accepted)
+    device.receive_data(ACCEPTED + ack(record_count))
+    device.settle()
     assert device.report.wrong_acks == 1
     send(device)
     assert device.state is DeviceState.AWAITING_ACK
@@ -181,7 +182,7 @@ def test_a_wrong_ack_has_the_same_bytes_sent_again_on_this_connection() -> None:
 
 def test_a_second_wrong_ack_in_a_row_leads_to_another_connection() -> None:
     device, packet = with_a_packet_in_flight()
-    device.receive_data(ack(0))
+    device.receive_data(ack(2))
     assert device.data_to_send() == packet
     device.receive_data(ack(4))
     assert device.state is DeviceState.CLOSING
@@ -211,6 +212,42 @@ def test_an_ack_right_behind_a_wrong_one_is_not_for_the_copy_that_is_yet_to_be_w
     assert device.receive_data(ack(2) + ack(3)) == [AckRefused(3, 2), AckRefused(0, 3)]
     assert device.report.records_acknowledged == 0
     assert device.data_to_send() == packet
+
+
+def test_an_ack_of_no_records_is_one_once_nothing_follows_it() -> None:
+    device, packet = with_a_packet_in_flight()
+    assert device.receive_data(ack(0)) == []
+    assert device.undecided
+    assert device.settle() == [AckRefused(3, 0)]
+    assert not device.undecided
+    assert device.data_to_send() == packet
+    assert device.receive_data(ack(3)) == [PacketDelivered(packet, 3)]
+
+
+def test_an_ack_behind_an_ack_of_no_records_settles_it() -> None:
+    device, _ = with_a_packet_in_flight()
+    assert device.receive_data(ack(0) + ack(3) + ack(3)) == [
+        AckRefused(3, 0),
+        AckRefused(0, 3),
+        AckRefused(0, 3),
+    ]
+
+
+def test_there_is_nothing_to_settle_as_a_rule() -> None:
+    device, _ = with_a_packet_in_flight()
+    device.receive_data(ack(3)[:3])
+    assert not device.undecided
+    assert device.settle() == []
+    assert device.report.wrong_acks == 0
+
+
+def test_what_was_undecided_is_forgotten_with_its_connection() -> None:
+    device, _ = with_a_packet_in_flight()
+    device.receive_data(ack(0))
+    device.connection_lost()
+    assert not device.undecided
+    assert device.settle() == []
+    assert device.report.wrong_acks == 0
 
 
 # nothing twice
@@ -292,6 +329,19 @@ def test_a_device_with_a_packet_in_flight_stops_with_its_ack() -> None:
     assert device.state is DeviceState.DONE
     device.stop()
     assert device.state is DeviceState.DONE
+
+
+# leaving records out
+
+
+def test_skipped_records_are_never_sent_and_count_for_nothing_else() -> None:
+    device, first = with_a_packet_in_flight(record_count=6)
+    device.skip(2)
+    assert device.receive_data(ack(3)) == [PacketDelivered(first, 3)]
+    assert numbers(send(device)) == [9, 10, 11]
+    device.receive_data(ack(3))
+    assert device.state is DeviceState.DONE
+    assert (device.report.records_deleted, device.report.records_sent) == (6, 6)
 
 
 # mistakes of the caller

@@ -17,9 +17,11 @@ from teltonika.codecs import (
     decode_packet,
     encode_packet,
 )
-from teltonika.emulator import Drive
+from teltonika.emulator import DigitalOutput, Drive
 from teltonika.emulator.drive import (
     BATTERY_VOLTAGE,
+    DIGITAL_OUTPUT_1,
+    DIGITAL_OUTPUT_2,
     EXTERNAL_VOLTAGE,
     GNSS_HDOP,
     GNSS_PDOP,
@@ -96,7 +98,7 @@ def test_values_are_those_of_a_car_parked_and_driving() -> None:
         assert 0 <= record.angle < 360
         assert 0 < record.altitude < 400
         assert io(record, TRIP_ODOMETER) <= io(record, TOTAL_ODOMETER)
-        assert len(record.io) == 13
+        assert len(record.io) == 15
 
 
 def test_a_change_of_ignition_or_movement_is_an_event_of_high_priority() -> None:
@@ -146,3 +148,21 @@ def test_codec_16_records_say_why_they_were_made() -> None:
 def test_the_same_seed_gives_the_same_records_and_another_seed_others() -> None:
     assert records(1, 500) == records(1, 500)
     assert records(1, 500)[0] != records(2, 500)[0]
+
+
+def test_a_record_shows_the_outputs_as_they_are_when_it_is_made() -> None:
+    first, second = DigitalOutput(), DigitalOutput()
+    drive = Drive(
+        random.Random(1),
+        start_ms=START_MS,
+        period_s=1.0,
+        generation_type=False,
+        outputs=(first, second),
+    )
+    seen = []
+    for level_1, level_2 in ((0, 0), (1, 0), (1, 1), (0, 1)):
+        first.set(level_1, 0, now_ms=0)
+        second.set(level_2, 0, now_ms=0)
+        record = next(drive)
+        seen.append((io(record, DIGITAL_OUTPUT_1), io(record, DIGITAL_OUTPUT_2)))
+    assert seen == [(0, 0), (1, 0), (1, 1), (0, 1)]

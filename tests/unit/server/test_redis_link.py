@@ -62,7 +62,9 @@ def test_a_url_that_redis_py_opens_is_right(url: str) -> None:
     ],
 )
 def test_any_other_url_is_wrong_and_never_repeated(url: str) -> None:
-    with pytest.raises(InvalidRedisUrlError, match="^not a Redis URL: expected redis://") as caught:
+    with pytest.raises(
+        InvalidRedisUrlError, match=r"^not a Redis URL: expected redis://"
+    ) as caught:
         check_redis_url(url)
     assert "sesame" not in str(caught.value)
 

@@ -1,0 +1,53 @@
+"""`teltonika devices`: who is connected, where, since when."""
+
+from typing import Annotated
+
+import typer
+from redis.exceptions import RedisError
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from teltonika.cli.errors import fail
+from teltonika.cli.output import print_json
+from teltonika.cli.redis_options import (
+    DEFAULTS,
+    DataDirOption,
+    KeyPrefixOption,
+    RedisOption,
+    redis_url,
+)
+from teltonika.server.client import CommandClient, ConnectedDevice
+from teltonika.server.keys import Keys
+
+
+def devices(
+    redis: RedisOption = None,
+    data_dir: DataDirOption = DEFAULTS.data_dir,
+    key_prefix: KeyPrefixOption = DEFAULTS.key_prefix,
+    json: Annotated[bool, typer.Option("--json", help="Print one object a device.")] = False,
+) -> None:
+    """List the connected devices: IMEI, instance, since when, commands that wait."""
+    client = CommandClient(redis_url(redis, data_dir), Keys(key_prefix))
+    try:
+        if json:
+            for device in client.devices():
+                print_json(device)
+            return
+        found = sorted(client.devices(), key=lambda device: device.imei)
+    except RedisError as error:
+        fail(f"Redis: {error}")
+    Console().print(_table(found) if found else "No device is connected.")
+
+
+def _table(found: list[ConnectedDevice]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("IMEI", "instance", "since", "pending commands"):
+        table.add_column(heading, justify="right" if heading == "pending commands" else "left")
+    for device in found:
+        dead = "" if device.alive else " (no heartbeat)"
+        since = device.since or "?"
+        table.add_row(
+            device.imei, f"{device.instance_id}{dead}", since, str(device.pending_commands)
+        )
+    return table

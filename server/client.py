@@ -1,0 +1,113 @@
+"""What the business side does: find the instance that holds a device, publish, wait for the end.
+
+Blocking, on redis-py's ordinary client: it is for the command line, and an example for others.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+from redis import Redis
+
+from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.keys import Keys
+
+TERMINAL = ("responded", "failed")
+PAGE = 1_000
+
+
+class NotConnectedError(Exception):
+    """No living instance holds the device; the message says why not."""
+
+
+class ConnectedDevice(msgspec.Struct, frozen=True):
+    """A device as the registry has it."""
+
+    imei: str
+    instance_id: str
+    alive: bool
+    """Whether that instance has a heartbeat."""
+    since: str | None
+    """ISO 8601, UTC."""
+    pending_commands: int
+
+
+class CommandClient:
+    """Publishes commands and follows them. Raises redis-py's errors."""
+
+    def __init__(self, redis_url: str, keys: Keys) -> None:
+        self._redis = Redis.from_url(redis_url, decode_responses=True, protocol=2)
+        self._keys = keys
+
+    def instance_of(self, imei: str) -> str:
+        """The id of the instance that holds the device. Raises NotConnectedError."""
+        instance_id = cast("str | None", self._redis.hget(self._keys.registry, imei))
+        if instance_id is None:
+            raise NotConnectedError(f"no instance has a connection of {imei}")
+        if not self._redis.exists(self._keys.heartbeat(instance_id)):
+            raise NotConnectedError(
+                f"the instance {instance_id}, which had the connection of {imei}, is not alive"
+            )
+        return instance_id
+
+    def send(
+        self, instance_id: str, command: dict[str, str], wait_s: float
+    ) -> Iterator[dict[str, str]]:
+        """Publish a command (fields of CONTRACT, section 1) and yield its statuses as they come.
+
+        Ends after the terminal one, or after ``wait_s`` seconds without it.
+        """
+        newest = cast("list[Any]", self._redis.xrevrange(self._keys.responses, count=1))
+        after = newest[0][0] if newest else "0"
+        self._redis.xadd(self._keys.outbound(instance_id), cast("dict[Any, Any]", command))
+        until = time.monotonic() + wait_s
+        while (left_s := until - time.monotonic()) > 0:
+            block = max(1, int(min(left_s, 1.0) * 1000))
+            reply = self._redis.xread({self._keys.responses: after}, block=block)
+            for _, entries in cast("list[Any]", reply):
+                for entry_id, status in entries:
+                    after = entry_id
+                    if status.get("command_id") == command["command_id"]:
+                        yield status
+                        if status["status"] in TERMINAL:
+                            return
+
+    def devices(self) -> Iterator[ConnectedDevice]:
+        """Every device in the registry."""
+        alive: dict[str, bool] = {}
+        pending: dict[str, dict[str, int]] = {}
+        cursor = -1
+        while cursor:
+            cursor, page = cast(
+                "tuple[int, dict[str, str]]",
+                self._redis.hscan(self._keys.registry, max(cursor, 0), count=PAGE),
+            )
+            if not page:
+                continue
+            since = cast("list[Any]", self._redis.hmget(self._keys.connected_since, list(page)))
+            for (imei, instance_id), since_ms in zip(page.items(), since, strict=True):
+                if instance_id not in alive:
+                    alive[instance_id] = bool(self._redis.exists(self._keys.heartbeat(instance_id)))
+                    pending[instance_id] = self._pending(instance_id)
+                yield ConnectedDevice(
+                    imei,
+                    instance_id,
+                    alive[instance_id],
+                    format_timestamp(int(since_ms)) if since_ms else None,
+                    pending[instance_id].get(imei, 0),
+                )
+
+    def _pending(self, instance_id: str) -> dict[str, int]:
+        """Commands that have not ended, by IMEI: those that still stand on the stream."""
+        counts: dict[str, int] = {}
+        after = "-"
+        while True:
+            stream = self._keys.outbound(instance_id)
+            page = cast("list[Any]", self._redis.xrange(stream, min=after, count=PAGE))
+            for entry_id, fields in page:
+                imei = fields.get("imei", "")
+                counts[imei] = counts.get(imei, 0) + 1
+                after = f"({entry_id}"
+            if len(page) < PAGE:
+                return counts
