@@ -210,8 +210,8 @@ def _print_table(report: DeviceReport, target: str) -> None:
     )
     if report.commands_received:
         typer.echo(
-            f"{report.commands_received} commands, {report.commands_executed} of them executed; "
-            f"{report.answers} answers sent"
+            f"commands received: {report.commands_received}, executed: "
+            f"{report.commands_executed}; answers sent: {report.answers}"
         )
     troubles = [
         f"{name}: {count}"

@@ -57,12 +57,16 @@ class CommandConsumer:
         self._default_timeout_s = default_timeout_s
         self._rescan_s = rescan_s
         self._counters = counters
-        self._started_ms: int | None = None  # by the clock of Redis, as entry ids are
+        self._started_ms = 0
         self._ending: set[str] = set()  # entries whose end is on its way to Redis
         self._backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
 
-    async def run(self) -> None:
-        """Read until cancelled, on one connection after another."""
+    async def run(self, started_ms: int) -> None:
+        """Read until cancelled, on one connection after another.
+
+        ``started_ms`` is when devices could first connect, by the clock of Redis, as entry ids are.
+        """
+        self._started_ms = started_ms
         failures = 0
         while True:
             link = RedisLink(self._redis_url)
@@ -88,9 +92,6 @@ class CommandConsumer:
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
-        if self._started_ms is None:
-            seconds, microseconds = cast("list[bytes]", await link.execute("TIME"))
-            self._started_ms = int(seconds) * 1000 + int(microseconds) // 1000
 
     async def _take_up(self, link: RedisLink) -> None:
         """What was read before and has not ended: by an earlier run, or just before a break."""
@@ -166,8 +167,7 @@ class CommandConsumer:
 
     def _is_from_before(self, entry: Entry) -> bool:
         """Whether it was published before this run: its device may be about to connect again."""
-        assert self._started_ms is not None
-        return int(entry.id.partition("-")[0]) <= self._started_ms
+        return int(entry.id.partition("-")[0]) < self._started_ms
 
 
 def parse_entries(reply: Reply) -> list[tuple[str, Fields | None]]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -57,10 +58,15 @@ class Heartbeat:
         self._started_at = format_timestamp(started_ms)
         self._state = state
 
-    async def take_over(self) -> None:
-        """This run has the id from now on, whoever had it: the newer wins."""
+    async def take_over(self) -> int:
+        """This run has the id from now on, whoever had it: the newer wins.
+
+        Returns when that was, in epoch milliseconds by the clock of Redis.
+        """
         await self._writer.call("HSET", self._keys.runs, self._instance_id, self._run_id)
         await self._writer.call("SET", self._key, self._value(), "EX", self._ttl_s)
+        seconds, microseconds = cast("list[bytes]", await self._writer.call("TIME"))
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def run(self) -> None:
         """Beat, and mend what Redis has lost, until cancelled.

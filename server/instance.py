@@ -81,10 +81,10 @@ class Instance:
             await listener.listen()
             try:
                 async with background(self._writer.run(), self._registry.run()):
-                    await self._heartbeat.take_over()
+                    started_ms = await self._heartbeat.take_over()
                     await listener.start()
                     on_listening(listener.port)
-                    await self._work(stop)
+                    await self._work(stop, started_ms)
                     await self._end()
             except SupersededError:
                 log.exception("superseded", instance_id=self._instance_id, exc_info=False)
@@ -92,8 +92,10 @@ class Instance:
                 raise
         log.info("stopped", **msgspec.structs.asdict(self._counters))
 
-    async def _work(self, stop: asyncio.Event) -> None:
-        async with background(self._heartbeat.run(), self._consumer.run(), self._janitor.run()):
+    async def _work(self, stop: asyncio.Event, started_ms: int) -> None:
+        async with background(
+            self._heartbeat.run(), self._consumer.run(started_ms), self._janitor.run()
+        ):
             await stop.wait()
 
     async def _end(self) -> None:

@@ -11,11 +11,21 @@ from typing import Any, Self
 import psutil
 import redis
 
-from teltonika.codecs import encode_imei
+from teltonika.codecs import (
+    COMMAND_CODECS,
+    CommandMessage,
+    MessageType,
+    decode_packet,
+    encode_imei,
+    encode_message,
+)
 
 TELTONIKA = str(Path(sysconfig.get_path("scripts")) / "teltonika")
 IMEI = "356307042441013"
 STREAM = "telemetry:teltonika"
+MESSAGES = f"{STREAM}:messages"
+RESPONSES = "commands:responses"
+REGISTRY = "connections:registry"
 
 
 class ServerProcess:
@@ -23,6 +33,7 @@ class ServerProcess:
 
     def __init__(self, data_dir: Path, *options: str, redis_url: str | None = None) -> None:
         self.data_dir = data_dir
+        self._probes = 0
         data_dir.mkdir(parents=True, exist_ok=True)
         self._log_path = data_dir / "stderr.log"
         command = [TELTONIKA, "serve", "--host", "127.0.0.1", "--port", "0"]
@@ -39,7 +50,9 @@ class ServerProcess:
             raise AssertionError(self._log_path.read_text())
         self.listening: dict[str, Any] = json.loads(self.line)
         self.port: int = self.listening["port"]
-        self.redis = redis.Redis.from_url(self.listening["redis"], decode_responses=True)
+        self.redis = redis.Redis.from_url(
+            self.listening["redis"], decode_responses=True, socket_timeout=None
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +72,37 @@ class ServerProcess:
     @property
     def valkey_pid(self) -> int:
         return int(self.redis.info("server")["process_id"])
+
+    @property
+    def instance_id(self) -> str:
+        return str(self.listening["instance_id"])
+
+    @property
+    def outbound(self) -> str:
+        """The stream of commands to this instance."""
+        return f"commands:outbound:{self.instance_id}"
+
+    def publish(self, command_id: str, payload: str = "getver", **fields: str) -> str:
+        """Put a command on this instance's stream; the entry's id."""
+        command = {"command_id": command_id, "imei": IMEI, "payload": payload, **fields}
+        return str(self.redis.xadd(self.outbound, command))
+
+    def all_taken(self) -> None:
+        """Return once every command published so far has been read and queued, or has ended."""
+        self._probes += 1
+        self.publish(f"probe-{self._probes}", imei="000000000000000")
+        self.statuses(f"probe-{self._probes}")
+
+    def statuses(self, *command_ids: str) -> list[dict[str, str]]:
+        """Every status of these commands, once each of them has ended."""
+        return wait_for_statuses(self.redis, *command_ids)
+
+    def ending(self, command_id: str) -> tuple[str, str | None]:
+        """How a command ended: status and reason. It has one ending, and at most one delivery."""
+        statuses = self.statuses(command_id)
+        names = [status["status"] for status in statuses]
+        assert names[:-1] in ([], ["delivered"]), statuses
+        return names[-1], statuses[-1].get("reason")
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
@@ -82,6 +126,21 @@ class ServerProcess:
         """Every payload on the stream, in order; of one device if asked."""
         payloads = [json.loads(entry["payload"]) for entry in self.entries()]
         return [p for p in payloads if imei is None or p["device_id"] == imei]
+
+
+def wait_for_statuses(client: redis.Redis, *command_ids: str) -> list[dict[str, str]]:
+    """All that `commands:responses` has about these commands, once each of them has ended."""
+    found: list[dict[str, str]] = []
+    open_ids, after = set(command_ids), "0"
+    while open_ids:
+        reply = client.xread({RESPONSES: after}, block=30_000)
+        assert reply, f"no ending of {open_ids}; found {found}"
+        for after, status in reply[0][1]:  # noqa: B007
+            if status["command_id"] in command_ids:
+                found.append(status)
+                if status["status"] != "delivered":
+                    open_ids.discard(status["command_id"])
+    return found
 
 
 class BareDevice:
@@ -117,6 +176,19 @@ class BareDevice:
             data += more
         return data
 
+    def command(self) -> CommandMessage:
+        """The next frame, which must be a command."""
+        header = self.receive(8)
+        assert len(header) == 8, f"the server closed after {header!r}"
+        message = decode_packet(header + self.receive(int.from_bytes(header[4:]) + 4))
+        assert isinstance(message, CommandMessage)
+        assert message.type is MessageType.COMMAND
+        return message
+
+    def answer(self, command: CommandMessage, content: bytes = b"ok") -> None:
+        codec = COMMAND_CODECS.by_id(command.codec_id)
+        self.send(encode_message(codec.answer(command, content)))
+
     def acknowledged(self) -> int:
         """The number in the next four bytes."""
         answer = self.receive(4)
@@ -129,6 +201,11 @@ class BareDevice:
             return self.socket.recv(1) == b""
         except ConnectionResetError:
             return True
+
+    def leave(self) -> None:
+        """Close, and return once the server has noticed."""
+        self.socket.shutdown(socket.SHUT_WR)
+        assert self.closed_by_server()
 
     def silent_for(self, seconds: float) -> bool:
         """Whether nothing comes for so long. The one wait for an absence there is."""

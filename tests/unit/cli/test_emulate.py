@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import typer
@@ -13,7 +15,7 @@ from tiny_server import Answer, TinyServer
 from typer.testing import CliRunner
 
 from teltonika.cli.emulate import emulate
-from teltonika.codecs import AVL_CODECS, AvlPacket, decode_packet
+from teltonika.codecs import AVL_CODECS, COMMAND_CODECS, AvlPacket, decode_packet, encode_message
 
 IMEI = "356307042441013"
 RIGHT, SILENCE = Answer.RIGHT, Answer.SILENCE
@@ -36,11 +38,39 @@ async def run(port: int, *arguments: str) -> tuple[int | None, str, str]:
     return await finish(await start("--port", str(port), *arguments))
 
 
+@asynccontextmanager
+async def command_station(commands: str) -> AsyncIterator[int]:
+    """The port of a server that acknowledges packets of one record, and behind each ACK sends the
+    next of ``commands``, which have commas between them."""
+    waiting = commands.split(",")
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(17)
+        writer.write(b"\x01")
+        try:
+            while True:
+                header = await reader.readexactly(8)
+                data = await reader.readexactly(int.from_bytes(header[4:]) + 4)
+                if data[0] == 0x8E:
+                    writer.write(b"\0\0\0\1")
+                    if waiting:
+                        command = COMMAND_CODECS.by_name("12").command(waiting.pop(0), IMEI)
+                        writer.write(encode_message(command))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--imei", "35630704244101"], "--imei: an IMEI is 15 digits; '35630704244101' is not"),
-        (["--imei", IMEI, "--codec", "9"], "--codec: no AVL codec is called '9': one of 8, 8E, 16"),
+        (["--imei", IMEI, "--codec", "9"], "--codec: no codec is called '9': one of 8, 8E, 16"),
         (["--imei", IMEI, "--host", "a..b"], "--host: 'a..b' is no host name and no address"),
         (["--imei", IMEI, "--host", ""], "--host: '' is no host name and no address"),
         (
@@ -77,6 +107,9 @@ def test_a_wrong_value_gets_one_sentence_and_exit_code_2(
         ["--imei", IMEI, "--port", "0"],
         ["--imei", IMEI, "--ack-timeout", "0"],
         ["--imei", IMEI, "--give-up-after", "0"],
+        ["--imei", IMEI, "--answer-delay", "-1"],
+        ["--imei", IMEI, "--answer-fault", "late"],
+        ["--imei", IMEI, "--restart-after", "-1"],
     ],
 )
 def test_a_value_out_of_range_is_wrong_usage(arguments: list[str]) -> None:
@@ -115,6 +148,43 @@ async def test_a_person_gets_a_table_of_sent_acknowledged_and_sent_again() -> No
     assert ["sent", "again", "3", "1"] in rows
     assert "wrong ACKs: 1" in output
     assert "an ACK of 4 records where 3 were in flight" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "answers"),
+    [
+        ([], 1),
+        (["--answer-fault", "double"], 2),
+        (["--answer-fault", "withhold"], 0),
+        (["--answer-delay", "3600"], 0),
+    ],
+)
+async def test_the_report_says_what_was_executed_and_what_was_answered(
+    options: list[str], answers: int
+) -> None:
+    async with command_station("getinfo,nonsense") as port:
+        code, output, errors = await run(
+            *(port, "--records", "4", "--interval", "0.05", "--json", *options)
+        )
+    assert code == 0
+    assert output.count("\n") == 1
+    report = json.loads(output)
+    assert (report["commands_received"], report["commands_executed"]) == (2, 1)
+    assert report["commands"] == {"getinfo": 1}
+    assert (report["nacks"], report["answers"], report["restarts"]) == (0, answers, 0)
+    assert f"{IMEI}: executed getinfo\n" in errors
+    assert f"{IMEI}: did not execute nonsense: it is unknown\n" in errors
+
+
+async def test_a_restart_takes_as_long_as_it_is_told() -> None:
+    async with command_station("cpureset") as port:
+        code, output, errors = await run(
+            *(port, "--records", "2", "--interval", "0.05", "--restart-after", "0.2")
+        )
+    assert code == 0
+    assert "it starts again, as it was told; trying again in 0.2 s" in errors
+    assert "commands received: 1, executed: 1; answers sent: 0\n" in output
+    assert "reconnects: 1; restarts: 1\n" in output
 
 
 @pytest.mark.parametrize("codec", ["8", "8e", "16"])

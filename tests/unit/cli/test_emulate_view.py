@@ -2,7 +2,7 @@
 
 import pytest
 
-from teltonika.cli.emulate_view import LiveView
+from teltonika.cli.emulate_view import LiveView, LogView
 from teltonika.codecs import AVL_CODECS
 from teltonika.emulator import Device
 
@@ -25,3 +25,11 @@ def test_the_live_line_says_how_it_is_going(
     assert shown.out == ""
     assert "1,234 records in 617 packets acknowledged" in shown.err
     assert "ACK after 12.5 ms" in shown.err
+
+
+def test_a_command_is_shown_without_what_a_terminal_would_obey(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    device = Device(IMEI, AVL_CODECS.by_name("8"), iter(()))
+    LogView("localhost:5027").command_ignored(device, "\x1b[2Jgetver", "it is unknown")
+    assert capsys.readouterr().err == (f"{IMEI}: did not execute \\x1b[2Jgetver: it is unknown\n")
