@@ -31,12 +31,18 @@ REGISTRY = "connections:registry"
 class ServerProcess:
     """A running server: its line, its log so far, a client of its Redis."""
 
-    def __init__(self, data_dir: Path, *options: str, redis_url: str | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        redis_url: str | None = None,
+        program: tuple[str, ...] = (TELTONIKA,),
+    ) -> None:
         self.data_dir = data_dir
         self._probes = 0
         data_dir.mkdir(parents=True, exist_ok=True)
         self._log_path = data_dir / "stderr.log"
-        command = [TELTONIKA, "serve", "--host", "127.0.0.1", "--port", "0"]
+        command = [*program, "serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", str(data_dir), "--log-format", "json", *options]
         if redis_url is not None:
             command += ["--redis", redis_url]
@@ -113,8 +119,11 @@ class ServerProcess:
         self.process.kill()
         self.process.wait(timeout=30)
 
+    def log_text(self) -> str:
+        return self._log_path.read_text()
+
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._log_path.read_text().splitlines()]
+        return [json.loads(line) for line in self.log_text().splitlines() if line[0] == "{"]
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.log() if line["event"] == event]
@@ -141,6 +150,15 @@ def wait_for_statuses(client: redis.Redis, *command_ids: str) -> list[dict[str, 
                 if status["status"] != "delivered":
                     open_ids.discard(status["command_id"])
     return found
+
+
+def wait_for_entry(client: redis.Redis, imei: str, instance_id: str | None) -> None:
+    """Return once the registry has the device there, or (None) nowhere; each change of a key wakes it."""
+    with client.pubsub() as changes:
+        client.config_set("notify-keyspace-events", "Khg")
+        changes.subscribe(f"__keyspace@0__:{REGISTRY}")
+        while client.hget(REGISTRY, imei) != instance_id:
+            assert changes.get_message(timeout=30) is not None
 
 
 class BareDevice:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from own_valkey import OwnValkey
@@ -16,10 +17,8 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """Starts servers; all of them are ended with the test."""
     with ExitStack() as stack:
 
-        def start(
-            *options: str, data_dir: str = "data", redis_url: str | None = None
-        ) -> ServerProcess:
-            server = ServerProcess(tmp_path / data_dir, *options, redis_url=redis_url)
+        def start(*options: str, data_dir: str = "data", **more: Any) -> ServerProcess:
+            server = ServerProcess(tmp_path / data_dir, *options, **more)
             return stack.enter_context(server)
 
         yield start
