@@ -1,5 +1,6 @@
 """`teltonika decode`: what stands in a hex string."""
 
+import codecs
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,35 +74,38 @@ def hexdump(
         fail("give the hex as an argument or with --file, not both", USAGE)
     text = " ".join(hex_text) if hex_text else _read(file or Path("-"))
     show = print_json if json else print_finding
-    failed = False
+    broken: HexTextError | None = None
     try:
         data = parse_hex_text(text)
     except HexTextError as error:
-        if json:
-            print_json(found_error(error, error.offset))
-        fail(f"the input is not hex: {error.message}", FAILED)
-    if not data:
+        broken, data = error, error.data
+    if not data and broken is None:
         fail("there is no hex to decode", USAGE)
+    failed = False
     for finding in find_packets(data, max_packet_size):
+        if (
+            broken
+            and isinstance(finding, FoundError)
+            and finding.length + finding.offset == len(data)
+        ):
+            break  # what is missing is behind the text that is not hex
         show(finding)
         failed = failed or isinstance(finding, FoundError)
+    if broken:
+        if json:
+            print_json(found_error(broken, broken.offset))
+        fail(f"the input is not hex: {broken.message}", FAILED)
     if failed:
         raise typer.Exit(FAILED)
 
 
 def _read(file: Path) -> str:
-    """The text of a file, or of standard input."""
+    """The text of a file, or of standard input: a character for each byte."""
     piped = str(file) == "-"
     try:
         content = sys.stdin.buffer.read() if piped else file.read_bytes()
     except OSError as error:
         fail(f"cannot read {file}: {error.strerror}", USAGE)
-    try:
-        return content.decode("ascii")
-    except UnicodeDecodeError as error:
-        name = "standard input" if piped else str(file)
-        fail(
-            f"{name} is not hex text: byte {error.start} is 0x{content[error.start]:02X} "
-            "(bytes as they are go through xxd first)",
-            FAILED,
-        )
+    return content.removeprefix(codecs.BOM_UTF8).decode(
+        "latin-1"
+    )  # the parser names what is not hex

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from teltonika.cli import decode, demo, devices, emulate, send, serve
+from teltonika.cli.standard_streams import standard_streams
 
 # Every option of every command can come from TELTONIKA_<OPTION>: given to each command itself,
 # the prefix is taken as it is; given to the group, click would put the command's name into it.
@@ -46,4 +47,5 @@ def _options(
 
 
 def main() -> None:
-    app()
+    with standard_streams():
+        app()

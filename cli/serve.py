@@ -47,7 +47,10 @@ def serve(
         str, typer.Option(help="In front of every key in Redis.", show_default="none")
     ] = DEFAULTS.key_prefix,
     stream_maxlen: Annotated[
-        int, typer.Option(help="Trim streams to about so many entries; 0 never does.", min=0)
+        int,
+        typer.Option(
+            help="Trim streams to about so many entries; 0 never does.", min=0, max=2**63 - 1
+        ),
     ] = DEFAULTS.stream_maxlen,
     command_timeout: Annotated[
         float,
@@ -82,6 +85,14 @@ def serve(
     janitor_interval: Annotated[
         float, typer.Option(help="Seconds between looks for dead instances.", min=0.1)
     ] = DEFAULTS.janitor_interval_s,
+    max_unconfirmed_bytes: Annotated[
+        int,
+        typer.Option(
+            help="Memory for records that were read and that Redis has not confirmed; past it "
+            "devices wait.",
+            min=65_536,
+        ),
+    ] = DEFAULTS.max_unconfirmed_total_bytes,
     handshake_timeout: Annotated[
         float, typer.Option(help="Seconds a device has to say its IMEI.", min=0.1)
     ] = DEFAULTS.handshake_timeout_s,
@@ -108,6 +119,8 @@ def serve(
     SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first.
     """
     configure_logs(log_format, log_level)
+    if not host:
+        fail("--host: 0.0.0.0 is every IPv4 address, :: every address", USAGE)
     if heartbeat_ttl <= heartbeat_interval:
         fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
     settings = ServerSettings(
@@ -118,6 +131,7 @@ def serve(
         instance_id=instance_id,
         telemetry_stream=telemetry_stream,
         key_prefix=key_prefix,
+        max_unconfirmed_total_bytes=max_unconfirmed_bytes,
         stream_maxlen=stream_maxlen,
         command_timeout_s=command_timeout,
         command_queue_size=command_queue_size,

@@ -31,7 +31,6 @@ from teltonika.codecs.events import (
     ServerEvent,
 )
 from teltonika.codecs.framing import (
-    CRC_SIZE,
     HEADER_SIZE,
     MAX_PACKET_SIZE,
     AnyRegistry,
@@ -183,7 +182,7 @@ class ServerConnection(_Connection):
             return ProtocolViolation(error)
         if isinstance(packet, CommandMessage):
             return CommandResponseReceived(packet)
-        return AvlPacketReceived(packet, HEADER_SIZE + len(frame.data) + CRC_SIZE)
+        return AvlPacketReceived(packet)
 
 
 class DeviceConnection(_Connection):
@@ -227,15 +226,12 @@ class DeviceConnection(_Connection):
     @property
     def undecided(self) -> bool:
         """Whether zero bytes are held that may be an ACK of no records, or begin a command."""
-        return self._state is ConnectionState.OPEN and len(self._buffer) >= _ACK_SIZE
+        held = len(self._buffer)
+        return self._state is ConnectionState.OPEN and _ACK_SIZE <= held <= HEADER_SIZE
 
     def settle(self) -> list[DeviceEvent]:
         """Nothing more came for a while: what is `undecided` was an ACK."""
         return [self._acknowledged()] if self.undecided else []
-
-    def send_message(self, message: CommandMessage) -> None:
-        """Queue an answer, as one whole frame. Raises EncodeError."""
-        self.send_packet(encode_message(message))
 
     def _next(self) -> DeviceEvent | None:
         """What stands first in the buffer, or None while that is not all there."""

@@ -24,8 +24,6 @@ class AvlPacketReceived(msgspec.Struct, frozen=True, gc=False):
     """A whole, checked, decoded AVL packet; the device waits for its acknowledgement."""
 
     packet: AvlPacket
-    size: int
-    """Bytes of the packet on the wire."""
 
 
 class CommandResponseReceived(msgspec.Struct, frozen=True, gc=False):

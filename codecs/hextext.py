@@ -8,7 +8,8 @@ _XXD_ROW = re.compile(
     r"([0-9A-Fa-f]{4,16}): +((?:[0-9A-Fa-f]{2})+(?: (?:[0-9A-Fa-f]{2})+)*)(?:  .*| *)"
 )
 _HEXDUMP_ROW = re.compile(r"([0-9A-Fa-f]{7,16})  ((?:[0-9A-Fa-f]{2} {1,2})+) *\|.*\| *")
-_HEXDUMP_END = re.compile(r"[0-9A-Fa-f]{7,16}")
+_BARE_ROW = re.compile(r"([0-9A-Fa-f]{6,16}) +((?:[0-9A-Fa-f]{2} {0,2})+)")
+_DUMP_END = re.compile(r"[0-9A-Fa-f]{6,16}")
 _TOKEN = re.compile(
     r"(?P<separator>[\s:,;'\"\[\](){}-]+)|(?P<prefix>0[xX]|\\[xX])|(?P<digits>[0-9A-Fa-f]+)|."
 )
@@ -18,10 +19,11 @@ _MAX_REPEATED = 1 << 26
 
 
 class HexTextError(DecodeError):
-    """Text that is not hex. ``offset`` is the number of bytes before it."""
+    """Text that is not hex, behind ``data``, which is. ``offset`` is how long that is."""
 
-    def __init__(self, offset: int, line: int, column: int, message: str) -> None:
-        super().__init__(ErrorCode.BAD_HEX, offset, f"line {line}, column {column}: {message}")
+    def __init__(self, data: bytes | bytearray, line: int, column: int, message: str) -> None:
+        super().__init__(ErrorCode.BAD_HEX, len(data), f"line {line}, column {column}: {message}")
+        self.data = bytes(data)
         self.line = line
         """Counted from 1, as ``column`` is."""
         self.column = column
@@ -32,17 +34,32 @@ def parse_hex_text(text: str) -> bytes:
 
     Plain hex may hold white space, the separators ``: , ; -``, quotes and brackets, and ``0x`` or
     ``\x`` before any group. A dump is known by its first row: xxd writes ``00000000: 0000 0036
-    ...6``, hexdump -C writes ``00000000  00 00 00 36  |...6|``. A dump's offsets must fit, and its
-    text column is never read.
+    ...6``, hexdump -C writes ``00000000  00 00 00 36  |...6|``, and ``od -A x -t x1`` or a dump
+    whose text was cut off ``000000 00 00 00 36``, which the next row's offset tells from plain hex.
+    A dump's offsets must fit, and its text column is never read.
 
     Raises HexTextError where anything else stands: nothing is guessed.
     """
     rows = [(number, row) for number, row in enumerate(text.splitlines(), 1) if row.strip()]
-    if rows and _XXD_ROW.fullmatch(rows[0][1]):
-        return _parse_dump(rows, _XXD_ROW)
-    if rows and _HEXDUMP_ROW.fullmatch(rows[0][1]):
-        return _parse_dump(rows, _HEXDUMP_ROW)
+    stripped = [(number, row.strip()) for number, row in rows]
+    for row_pattern in (_XXD_ROW, _HEXDUMP_ROW):
+        if stripped and row_pattern.fullmatch(stripped[0][1]):
+            return _parse_dump(stripped, row_pattern)
+    if _is_bare_dump(stripped):
+        return _parse_dump(stripped, _BARE_ROW)
     return _parse_plain(rows)
+
+
+def _is_bare_dump(rows: list[tuple[int, str]]) -> bool:
+    """Whether the second row begins with the offset that the first one's length makes it have."""
+    first = _BARE_ROW.fullmatch(rows[0][1]) if len(rows) > 1 else None
+    if first is None:
+        return False
+    second = rows[1][1].split(" ", 1)[0]
+    if second == "*":
+        return True
+    end = int(first[1], 16) + len(bytes.fromhex(first[2]))
+    return bool(_DUMP_END.fullmatch(second)) and int(second, 16) == end
 
 
 def _parse_plain(rows: list[tuple[int, str]]) -> bytes:
@@ -52,7 +69,7 @@ def _parse_plain(rows: list[tuple[int, str]]) -> bytes:
             if token["digits"]:
                 if len(token["digits"]) % 2:
                     raise HexTextError(
-                        len(data),
+                        data,
                         number,
                         token.start() + 1,
                         f"an odd number of hex digits ({len(token['digits'])}): half a byte "
@@ -60,9 +77,10 @@ def _parse_plain(rows: list[tuple[int, str]]) -> bytes:
                     )
                 data += bytes.fromhex(token["digits"])
             elif not (token["separator"] or token["prefix"]):
-                raise HexTextError(
-                    len(data), number, token.start() + 1, f"{token[0]!r} is no hex digit"
-                )
+                char = token[0]
+                hint = "" if char.isprintable() else " (bytes as they are go through xxd first)"
+                message = f"{char!r} is no hex digit{hint}"
+                raise HexTextError(data, number, token.start() + 1, message)
     return bytes(data)
 
 
@@ -72,14 +90,14 @@ def _parse_dump(rows: list[tuple[int, str]], row_pattern: re.Pattern[str]) -> by
     last_row = b""
     repeats = False  # a `*` stands for rows like the one before it
     for number, row in rows:
-        if row.strip() == "*" and last_row and not repeats:
+        if row == "*" and last_row and not repeats:
             repeats = True
             continue
         match = row_pattern.fullmatch(row)
-        end = None if match else _HEXDUMP_END.fullmatch(row.strip())
+        end = None if match else _DUMP_END.fullmatch(row)
         if match is None and end is None:
-            raise HexTextError(len(data), number, 1, "this is no row of the dump above it")
-        offset = int(match[1] if match else row.strip(), 16)
+            raise HexTextError(data, number, 1, "this is no row of the dump above it")
+        offset = int(match[1] if match else row, 16)
         if start is None:
             start = offset
         missing = offset - start - len(data)
@@ -87,7 +105,7 @@ def _parse_dump(rows: list[tuple[int, str]], row_pattern: re.Pattern[str]) -> by
             data += last_row * (missing // len(last_row))
         elif missing or repeats:
             raise HexTextError(
-                len(data),
+                data,
                 number,
                 1,
                 f"the dump's offset is 0x{offset:X} where 0x{start + len(data):X} should stand",
@@ -97,6 +115,6 @@ def _parse_dump(rows: list[tuple[int, str]], row_pattern: re.Pattern[str]) -> by
         data += last_row
     if repeats:
         raise HexTextError(
-            len(data), rows[-1][0], 1, "the dump ends in a *: how often the row repeats is unknown"
+            data, rows[-1][0], 1, "the dump ends in a *: how often the row repeats is unknown"
         )
     return bytes(data)

@@ -74,6 +74,7 @@ class DeviceLink:
         "_observer",
         "_patience",
         "_restarting",
+        "_running",
         "_settings",
         "_settle_due",
         "_stopping",
@@ -100,6 +101,7 @@ class DeviceLink:
         self._backoff = Backoff(settings.first_retry_s, settings.max_retry_s, rng)
         self._woken = asyncio.Event()
         self._stopping = False
+        self._running = False
         self._restarting = False
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
         self._settle_due = 0.0  # when `Device.settle` is, in the loop's time
@@ -124,6 +126,9 @@ class DeviceLink:
         started = perf_counter()
         self._due = self._loop.time()
         report = self.device.report
+        if self._stopping:
+            return report
+        self._running = True
         self._patience = asyncio.timeout(self._settings.give_up_after_s)
         try:
             async with self._patience:
@@ -142,12 +147,14 @@ class DeviceLink:
         """End the run soon: as soon as the packet in flight, if any, is acknowledged.
 
         That is waited for on the present connection only, ``ack_timeout_s`` at most. To be called
-        in `run`'s event loop while `run` runs; a second call does nothing.
+        in `run`'s event loop; a second call does nothing.
         """
         if self._stopping:
             return
         self._stopping = True
         self.device.stop()
+        if not self._running:  # it will end as soon as it begins
+            return
         if self.device.state is not DeviceState.AWAITING_ACK and not self._patience.expired():
             self._patience.reschedule(self._loop.time())
 

@@ -18,6 +18,8 @@ from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
 
 log = structlog.get_logger()
 
+CHECK_TIMEOUT_S = 10.0
+
 
 class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening"):
     """What `serve` says once it accepts connections; as JSON, the line of CONTRACT, section 2."""
@@ -41,7 +43,12 @@ async def serve(
     """
     async with contextlib.AsyncExitStack() as stack:
         instance_id = _claim_instance_id(settings, stack)
-        redis_url = await stack.enter_async_context(_redis(settings))
+        try:
+            async with given_up_on(stop):
+                redis_url = await stack.enter_async_context(_redis(settings))
+        except TimeoutError:
+            log.info("stopped", before="it had started")
+            return
 
         def tell(port: int) -> None:
             address = Listening(
@@ -51,6 +58,21 @@ async def serve(
             on_listening(address)
 
         await Instance(settings, instance_id, redis_url).run(stop, tell)
+
+
+@contextlib.asynccontextmanager
+async def given_up_on(stop: asyncio.Event) -> AsyncIterator[None]:
+    """Cancel the body when ``stop`` is set; TimeoutError is raised then."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit, background(_reschedule(limit, stop, loop)):
+        yield
+
+
+async def _reschedule(
+    limit: asyncio.Timeout, stop: asyncio.Event, loop: asyncio.AbstractEventLoop
+) -> None:
+    await stop.wait()
+    limit.reschedule(loop.time())
 
 
 def _claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStack) -> str:
@@ -86,8 +108,13 @@ async def _check_redis(url: str) -> None:
     """A Redis that is wrong from the start is a mistake to tell, not one to wait for."""
     link = RedisLink(check_redis_url(url))
     try:
-        await link.connect()
-        await link.execute("PING")
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await link.connect()
+            await link.execute("PING")
+    except TimeoutError:
+        raise RedisUnavailableError(
+            f"cannot use the Redis at {redacted_url(url)}: no answer in {CHECK_TIMEOUT_S:g} s"
+        ) from None
     except (RedisError, OSError) as error:
         raise RedisUnavailableError(
             f"cannot use the Redis at {redacted_url(url)}: {error}"

@@ -59,9 +59,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Reject an IMEI whose check digit is wrong."""
 
     max_unconfirmed_session_bytes: int = 262_144
-    """Bytes of packets that one device may have unconfirmed before its socket is not read."""
+    """Memory for one device's unconfirmed packets; past it its socket is not read."""
     max_unconfirmed_total_bytes: int = 67_108_864
-    """The same for all devices together."""
+    """The same for all devices together; past it no socket is read."""
 
     @property
     def keys(self) -> Keys:

@@ -119,7 +119,10 @@ class EmbeddedValkey:
 
     async def _end_survivor(self) -> None:
         """A Valkey that outlived its server has the files: end it, and get its lock."""
-        note = msgspec.json.decode(self._lock.read(), type=_Note)
+        try:
+            note = msgspec.json.decode(self._lock.read(), type=_Note)
+        except msgspec.DecodeError:  # its server was killed before the note was whole
+            note = _Note(0, str(self._socket))
         log.warning("valkey_survivor", pid=note.pid, action="shutting it down")
         link = RedisLink(f"unix://{note.socket}")
         try:

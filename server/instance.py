@@ -88,7 +88,7 @@ class Instance:
                     await self._end()
             except SupersededError:
                 log.exception("superseded", instance_id=self._instance_id, exc_info=False)
-                await listener.drain()
+                await listener.drain(self._drain_deadline())
                 raise
         log.info("stopped", **msgspec.structs.asdict(self._counters))
 
@@ -101,14 +101,18 @@ class Instance:
     async def _end(self) -> None:
         log.info("draining")
         self._listener.commands.stop()
-        await self._listener.drain()
+        deadline = self._drain_deadline()
+        await self._listener.drain(deadline)
         try:
-            async with asyncio.timeout(self._settings.drain_timeout_s):
+            async with asyncio.timeout_at(deadline):
                 await self._registry.flush()
                 await self._heartbeat.end()
                 await self._writer.idle()
         except TimeoutError:
-            log.warning("drain_timeout", waiting="statuses of commands, registry entries")
+            log.warning("statuses_not_written", waiting=self._writer.waiting)
+
+    def _drain_deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._settings.drain_timeout_s
 
 
 @contextlib.asynccontextmanager

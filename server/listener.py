@@ -66,7 +66,7 @@ class Listener:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: Session(self), host, port, backlog=BACKLOG, start_serving=False
             )
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ListenError(f"cannot listen on {host}:{port}: {reason}") from error
         name: tuple[str, int] = self._server.sockets[0].getsockname()
@@ -83,6 +83,9 @@ class Listener:
             await asyncio.sleep(WATCH_PERIOD_S)
             now = self.now()
             for session in list(self._sessions):
+                if session.waits_for_us:
+                    session.last_activity = now
+                    continue
                 silent_s = now - session.last_activity
                 if session.imei is None:
                     if silent_s > self.settings.handshake_timeout_s:
@@ -93,10 +96,11 @@ class Listener:
                     self.counters.idle_timeouts += 1
                     session.abort("idle timeout")
 
-    async def drain(self) -> None:
+    async def drain(self, deadline: float) -> None:
         """Accept nobody; store and acknowledge what was read; close everything.
 
-        After the drain time-out what is left is closed unacknowledged: devices keep it.
+        What is left at ``deadline``, on the loop's clock, is closed unacknowledged: devices keep
+        it.
         """
         self._draining = True
         if self._server is not None:
@@ -104,7 +108,7 @@ class Listener:
         for session in list(self._sessions):
             session.end("server stops")
         try:
-            async with asyncio.timeout(self.settings.drain_timeout_s):
+            async with asyncio.timeout_at(deadline):
                 await self._empty.wait()
         except TimeoutError:
             log.warning(
@@ -125,7 +129,8 @@ class Listener:
         if self._draining:
             session.abort("server stops")
         elif self.publisher.is_full:
-            session.pause(Pause.ALL_BYTES)
+            # uvloop begins to read after this, whatever is said now
+            asyncio.get_running_loop().call_soon(self._pause_if_full, session)
 
     def session_identified(self, session: Session) -> None:
         """The newest connection of an IMEI is the device; an older one is half-open or a ghost."""
@@ -157,6 +162,10 @@ class Listener:
         self.counters.backpressure_pauses += 1
         log.warning("backpressure", unconfirmed_packets=self.publisher.unconfirmed_packets)
         for session in self._sessions:
+            session.pause(Pause.ALL_BYTES)
+
+    def _pause_if_full(self, session: Session) -> None:
+        if self.publisher.is_full:
             session.pause(Pause.ALL_BYTES)
 
     def _resume_all(self) -> None:

@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 BATCHES_IN_FLIGHT = 4
 MAX_BATCH_BYTES = 262_144
+SUBMISSION_BYTES = 256
+"""What a packet takes beside its command."""
 REPLY_TIMEOUT_S = 30.0
 """A batch unconfirmed for so long means a connection that is dead and does not say so."""
 
@@ -42,7 +44,7 @@ class Submitter(Protocol):
         """Whether nobody waits for the confirmation any more."""
 
     def confirmed(self, record_count: int, size: int) -> None:
-        """Redis has the packet: ``record_count`` records, ``size`` bytes on the wire."""
+        """Redis has the packet: ``record_count`` records; ``size`` is what `submit` returned."""
 
 
 class _Submission:
@@ -105,17 +107,22 @@ class Publisher:
     def is_full(self) -> bool:
         return self._is_full
 
-    def submit(self, submitter: Submitter, imei: str, packet: AvlPacket, size: int) -> None:
-        """Queue a packet of ``size`` bytes; ``submitter.confirmed`` is called once it is safe."""
+    def submit(self, submitter: Submitter, imei: str, packet: AvlPacket) -> int:
+        """Queue a packet; ``submitter.confirmed`` is called once it is safe.
+
+        Returns how many bytes of memory it takes until then, roughly.
+        """
         arguments, repeated = packet_arguments(imei, packet, self._maxlen)
         self._counters.repeated_io_ids += repeated
         packed = pack_command("EVALSHA", STORE_PACKET.sha, 1, self._stream, *arguments)
+        size = len(packed) + SUBMISSION_BYTES
         self._pending.append(_Submission(submitter, packed, len(packet.records), size))
         self._unconfirmed_bytes += size
         if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
             self._is_full = True
             self._full()
         self._wake_writer()
+        return size
 
     async def run(self) -> None:
         """Write until cancelled, on one connection after another."""
@@ -201,6 +208,9 @@ class Publisher:
         size = 0
         while self._pending and size < MAX_BATCH_BYTES:
             submission = self._pending.popleft()
+            if submission.submitter.ended:
+                self._release(submission)
+                continue
             size += len(submission.command)
             batch.append(submission)
         return batch
@@ -214,12 +224,7 @@ class Publisher:
 
     def _take_back(self) -> None:
         """The connection is gone: what it did not confirm is pending again."""
-        again = []
-        for submission in chain(self._refused, *self._in_flight):
-            if submission.submitter.ended:
-                self._release(submission)
-            else:
-                again.append(submission)
+        again = [*self._refused, *chain.from_iterable(self._in_flight)]
         self._refused = []
         self._in_flight.clear()
         self._sent.clear()

@@ -29,7 +29,7 @@ def check_redis_url(url: str) -> str:
     """
     try:
         RedisLink(url)
-    except (ValueError, TypeError, AttributeError):  # each is said of some wrong option
+    except (ValueError, TypeError, AttributeError, RedisError):  # each is said of some wrong option
         raise InvalidRedisUrlError(
             "not a Redis URL: expected redis://host:6379/0, rediss://… or unix:///path, with "
             "options that redis-py knows; in a password write / # ? @ : as %2F %23 %3F %40 %3A"

@@ -66,6 +66,11 @@ class RedisWriter:
     ) -> Reply:
         return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
+    @property
+    def waiting(self) -> int:
+        """Commands that have no reply yet."""
+        return len(self._pending)
+
     async def idle(self) -> None:
         """Until everything that was queued has its reply."""
         await self._idle.wait()

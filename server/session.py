@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from teltonika.codecs import (
+    AvlPacket,
     AvlPacketReceived,
     CommandMessage,
     CommandResponseReceived,
@@ -44,6 +45,7 @@ class Session(asyncio.Protocol):
     __slots__ = (
         "_connection",
         "_end_is_logged",
+        "_heard",
         "_listener",
         "_pauses",
         "_transport",
@@ -64,6 +66,7 @@ class Session(asyncio.Protocol):
         self._unconfirmed_bytes = 0
         self._unconfirmed_packets = 0
         self._end_is_logged = False
+        self._heard = False
         self.ended = False
         """The socket is closed: a confirmation can't be passed on any more."""
         self.imei: str | None = None
@@ -83,6 +86,7 @@ class Session(asyncio.Protocol):
         self._listener.session_opened(self)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         if self.imei is not None:  # the handshake's time limit is for the whole of it
             self.last_activity = self._listener.now()
         self._handle(self._connection.receive_data(data))
@@ -111,6 +115,7 @@ class Session(asyncio.Protocol):
         self._unconfirmed_bytes -= size
         if self.ended:
             return
+        self.last_activity = self._listener.now()  # until now it was the device that waited
         self._connection.acknowledge(record_count)
         self._flush()
         if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
@@ -122,12 +127,16 @@ class Session(asyncio.Protocol):
         self._connection.send_command(message)
         self._flush()
 
+    @property
+    def waits_for_us(self) -> bool:
+        """Whether the device's silence is the server's doing."""
+        return self._unconfirmed_packets > 0 or bool(self._pauses & Pause.ALL_BYTES)
+
     def pause(self, reason: Pause) -> None:
         if self._transport is None or self.ended:
             return
-        if not self._pauses:
-            self._transport.pause_reading()
         self._pauses |= reason
+        self._transport.pause_reading()
 
     def resume(self, reason: Pause) -> None:
         if self._transport is None or self.ended or not self._pauses & reason:
@@ -161,7 +170,7 @@ class Session(asyncio.Protocol):
                     counters.packets += 1
                     counters.records += len(packet.records)
                     self.records += len(packet.records)
-                    self._submit(event)
+                    self._submit(packet)
                 case ImeiReceived(imei, luhn_valid):
                     if not self._handshake(imei, luhn_valid=luhn_valid):
                         return
@@ -209,14 +218,14 @@ class Session(asyncio.Protocol):
         listener.session_identified(self)
         return True
 
-    def _submit(self, event: AvlPacketReceived) -> None:
+    def _submit(self, packet: AvlPacket) -> None:
         assert self.imei is not None
         self._unconfirmed_packets += 1
-        self._unconfirmed_bytes += event.size
+        publisher = self._listener.publisher
+        self._unconfirmed_bytes += publisher.submit(self, self.imei, packet)
         if self._unconfirmed_bytes > self._listener.settings.max_unconfirmed_session_bytes:
             self._listener.counters.backpressure_pauses += 1
             self.pause(Pause.OWN_BYTES)
-        self._listener.publisher.submit(self, self.imei, event.packet, event.size)
 
     def _flush(self) -> None:
         """The one place that writes to the socket: always whole frames."""
@@ -229,11 +238,11 @@ class Session(asyncio.Protocol):
             self._transport.close()
 
     def _log_end(self, reason: str) -> None:
-        """Each connection's end is told once; of one that never said its IMEI only at debug."""
+        """Each connection's end is told once; of one that never said anything only at debug."""
         if self._end_is_logged:
             return
         self._end_is_logged = True
-        say = log.info if self.imei else log.debug
+        say = log.info if self._heard else log.debug
         say("device_disconnected", **self._names(), reason=reason, records=self.records)
 
     def _names(self) -> dict[str, str]:

@@ -153,7 +153,7 @@ def wait_for_statuses(client: redis.Redis, *command_ids: str) -> list[dict[str, 
 
 
 def wait_for_entry(client: redis.Redis, imei: str, instance_id: str | None) -> None:
-    """Return once the registry has the device there, or (None) nowhere; each change of a key wakes it."""
+    """Return once the registry has the device there, or nowhere if that is None."""
     with client.pubsub() as changes:
         client.config_set("notify-keyspace-events", "Khg")
         changes.subscribe(f"__keyspace@0__:{REGISTRY}")

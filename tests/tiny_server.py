@@ -117,8 +117,9 @@ class _Session(asyncio.Protocol):
                 self._raw = self._raw[IMEI_SIZE:]
                 self._answer(b"\x01", b"\x00")
             elif isinstance(event, AvlPacketReceived):
-                self._received.packets.append(self._raw[: event.size])
-                self._raw = self._raw[event.size :]
+                size = 8 + int.from_bytes(self._raw[4:8]) + 4
+                self._received.packets.append(self._raw[:size])
+                self._raw = self._raw[size:]
                 self._received.records += event.packet.records
                 self._server.packet_came.set()
                 count = len(event.packet.records)

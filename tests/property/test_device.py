@@ -18,6 +18,7 @@ from teltonika.codecs import (
     ServerConnection,
     decode_packet,
     encode_message,
+    encode_packet,
 )
 from teltonika.emulator import (
     CommandExecuted,
@@ -58,7 +59,8 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
         for event in self.server.receive_data(data):
             if isinstance(event, AvlPacketReceived):
                 numbers = [record.timestamp_ms for record in event.packet.records]
-                packet = data[-event.size :]
+                packet = encode_packet(self.device.codec, event.packet.records)
+                assert data.endswith(packet)
                 assert self.copies.setdefault(numbers[0], packet) == packet
                 self.unanswered.append(numbers)
             else:

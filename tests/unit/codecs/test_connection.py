@@ -38,7 +38,7 @@ MESSAGES = [
     CommandMessage(0x0E, MessageType.RESPONSE, b"\xff\x00", IMEI),
     CommandMessage(0x0E, MessageType.NACK, b"", IMEI),
 ]
-RECEIVED = AvlPacketReceived(AvlPacket(8, (RECORD, RECORD)), len(PACKET))
+RECEIVED = AvlPacketReceived(AvlPacket(8, (RECORD, RECORD)))
 
 
 def open_connection() -> ServerConnection:
@@ -174,11 +174,14 @@ def test_a_device_survives_broken_commands() -> None:
     assert command == CommandReceived(COMMAND)
 
 
-def test_a_device_answers_in_a_frame() -> None:
-    device = open_device()
-    answer = COMMAND_CODECS.by_name("12").answer(COMMAND, b"ok")
-    device.send_message(answer)
-    assert device.data_to_send() == encode_message(answer)
+def test_a_command_that_stalls_behind_its_header_is_no_ack() -> None:
+    device, frame = open_device(), encode_message(COMMAND)
+    device.receive_data(frame[:8])
+    assert device.undecided
+    device.receive_data(frame[8:9])
+    assert not device.undecided
+    assert device.settle() == []
+    assert device.receive_data(frame[9:]) == [CommandReceived(COMMAND)]
 
 
 def test_an_unknown_codec_is_a_violation_that_names_it() -> None:

@@ -24,9 +24,10 @@ IMEIS = ("356307042441013", "356307042441021", "356307042441039")
 
 
 def packet(number: int, records: int = 1) -> AvlPacket:
-    """Its first record's timestamp is its number."""
+    """Its first record's timestamp is its number; no other number makes it as long."""
+    io = IoElements.of([IoElement.variable(1, bytes(3 * number))])
     return AvlPacket(
-        0x08, tuple(AvlRecord(number + n, 0, 0, 0, 0, 0, 0, 0) for n in range(records))
+        0x8E, tuple(AvlRecord(number + n, 0, 0, 0, 0, 0, 0, 0, io=io) for n in range(records))
     )
 
 
@@ -36,29 +37,31 @@ class Session:
     def __init__(self, publisher: Publisher, imei: str = IMEIS[0]) -> None:
         self.imei = imei
         self.ended = False
+        self._numbers: dict[int, int] = {}
         self.when_confirmed: Callable[[], None] = lambda: None
         self._publisher = publisher
         self._confirmations: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
 
-    def submit(self, number: int, *, size: int | None = None, records: int = 1) -> None:
-        """A packet, whose size is its number where the size does not matter."""
-        size = number if size is None else size
-        self._publisher.submit(self, self.imei, packet(number, records), size)
+    def submit(self, number: int, *, records: int = 1) -> int:
+        """A packet, known again by how much memory it takes, which is returned."""
+        size = self._publisher.submit(self, self.imei, packet(number, records))
+        self._numbers[size] = number
+        return size
 
     def confirmed(self, record_count: int, size: int) -> None:
         self.when_confirmed()
-        self._confirmations.put_nowait((record_count, size))
+        self._confirmations.put_nowait((record_count, self._numbers[size]))
 
     @property
     def confirmations_so_far(self) -> int:
         return self._confirmations.qsize()
 
     async def confirmations(self, count: int) -> list[tuple[int, int]]:
-        """The next ones: records and size of each."""
+        """The next ones: records and number of each."""
         return [await self._confirmations.get() for _ in range(count)]
 
     async def confirmed_numbers(self, count: int) -> list[int]:
-        return [size for _, size in await self.confirmations(count)]
+        return [number for _, number in await self.confirmations(count)]
 
 
 class Limits:
@@ -144,7 +147,7 @@ async def test_an_entry_has_the_contracts_fields(
     (_, first), (_, second) = client.xrange(STREAM)
     assert first.keys() == {"ts", "device_id", "codec", "payload"}
     assert (first["ts"], second["ts"]) == ("1970-01-01T00:00:00.007Z", "1970-01-01T00:00:00.008Z")
-    assert (first["device_id"], first["codec"]) == (IMEIS[0], "8")
+    assert (first["device_id"], first["codec"]) == (IMEIS[0], "8E")
     assert json.loads(first["payload"])["timestamp"] == first["ts"]
 
 
@@ -199,7 +202,7 @@ async def test_values_that_repeated_ids_replaced_are_counted(valkey: EmbeddedVal
     publisher = publisher_for(valkey, counters=counters)
     io = IoElements.of([IoElement(1, 1, 1), IoElement(1, 2, 2)])
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=io)
-    publisher.submit(Session(publisher), IMEIS[0], AvlPacket(0x08, (record, record)), 1)
+    publisher.submit(Session(publisher), IMEIS[0], AvlPacket(0x08, (record, record)))
     assert counters.repeated_io_ids == 2
 
 
@@ -207,31 +210,46 @@ async def test_it_is_full_above_its_limit_and_drained_at_a_quarter_of_it(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     limits = Limits()
-    publisher = publisher_for(valkey, max_unconfirmed_bytes=100, limits=limits)
+    size = size_of_one(valkey)
+    publisher = publisher_for(valkey, max_unconfirmed_bytes=4 * size, limits=limits)
     async with running(publisher) as session:
         session.when_confirmed = limits.confirmed
         hold_writes(client)
-        for size in (40, 35, 1, 24):
-            session.submit(1, size=size)
+        for _ in range(4):
+            session.submit(1)
         assert not publisher.is_full
-        for size in (1, 0):
-            session.submit(1, size=size)
+        for _ in range(2):
+            session.submit(1)
         assert publisher.is_full
         assert limits.calls == ["full"]
         release_writes(client)
         await session.confirmations(6)
         assert not publisher.is_full
-    above = ["confirmed", "confirmed"]  # 61 and 26 bytes are left
-    assert limits.calls == ["full", *above, "drained", *["confirmed"] * 4]
+    above = ["confirmed"] * 4  # more than one is left
+    assert limits.calls == ["full", *above, "drained", *["confirmed"] * 2]
+
+
+def size_of_one(valkey: EmbeddedValkey) -> int:
+    """The memory that packet 1 takes."""
+    publisher = publisher_for(valkey)
+    return Session(publisher).submit(1)
+
+
+async def test_its_limit_counts_memory_not_what_came_on_the_wire(valkey: EmbeddedValkey) -> None:
+    publisher = publisher_for(valkey, max_unconfirmed_bytes=100_000)
+    session = Session(publisher)
+    for _ in range(1000):  # 15 bytes each on the wire
+        publisher.submit(session, session.imei, AvlPacket(0x08, ()))
+    assert publisher.is_full
 
 
 async def test_it_can_be_full_more_than_once(valkey: EmbeddedValkey) -> None:
     limits = Limits()
     async with running(publisher_for(valkey, max_unconfirmed_bytes=1, limits=limits)) as session:
         for _ in range(2):
-            session.submit(1, size=2)
+            session.submit(1)
             await session.confirmations(1)
-    assert limits.calls == ["full", "drained"] * 2
+    assert limits.calls == ["full", "drained"] * 3  # `running` brought one, too
 
 
 async def test_what_a_killed_valkey_had_not_stored_is_written_to_the_next_in_order(
@@ -263,20 +281,36 @@ async def test_of_a_session_that_ended_what_was_on_its_way_is_not_written_again(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     limits = Limits()
-    publisher = publisher_for(valkey, max_unconfirmed_bytes=100, limits=limits)
+    size = size_of_one(valkey)
+    publisher = publisher_for(valkey, max_unconfirmed_bytes=2 * size, limits=limits)
     async with running(publisher) as session:
         gone = Session(publisher, IMEIS[1])
         hold_writes(client)
-        gone.submit(1, size=90)
-        session.submit(2, size=20)
-        gone.submit(3, size=1)
+        gone.submit(1)
+        session.submit(2)
+        gone.submit(3)
         await written()
         gone.ended = True
         await kill(valkey, client)
         await valkey.start()
-        assert await session.confirmed_numbers(1) == [20]
+        assert await session.confirmed_numbers(1) == [2]
         assert publisher.unconfirmed_packets == 0
         assert limits.calls == ["full", "drained"]
+    assert gone.confirmations_so_far == 0
+    assert numbers(client) == [0, 2]
+
+
+async def test_of_a_session_that_ended_what_still_waits_is_not_written(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    publisher = publisher_for(valkey)
+    gone = Session(publisher, IMEIS[1])
+    gone.submit(1)
+    gone.ended = True
+    async with running(publisher) as session:
+        session.submit(2)
+        assert await session.confirmed_numbers(1) == [2]
+    assert publisher.unconfirmed_packets == 0
     assert gone.confirmations_so_far == 0
     assert numbers(client) == [0, 2]
 

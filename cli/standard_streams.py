@@ -1,0 +1,41 @@
+"""Standard input and output as a caller may leave them: closed, full, or no longer read."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from teltonika.cli.errors import FAILED
+
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Run a command; if its output cannot be written, say so in one line and exit with 1."""
+    _open_missing()
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno in _CANNOT_WRITE:
+            sys.stderr.write(f"teltonika: cannot write the output: {error.strerror}\n")
+        elif error.errno != errno.EPIPE:  # whoever reads has read enough
+            raise
+        # what is still buffered must not fail again while the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+
+
+def _open_missing() -> None:
+    """What is opened next must not take the place of a stream that was closed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
