@@ -125,6 +125,17 @@ class ServerProcess:
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_text().splitlines() if line[0] == "{"]
 
+    def wait_for_log(self, event: str) -> None:
+        """Return once the log has a line of this event."""
+        with subprocess.Popen(
+            ["tail", "-n", "+1", "-F", str(self._log_path)], stdout=subprocess.PIPE, text=True
+        ) as tail:
+            assert tail.stdout is not None
+            for line in tail.stdout:
+                if f'"event":"{event}"' in line.replace(": ", ":"):
+                    break
+            tail.kill()
+
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.log() if line["event"] == event]
 

@@ -63,3 +63,9 @@ def test_on_a_terminal_it_is_a_table_that_stays_in_place() -> None:
     assert "ignition" in text
     assert "\x1b[" in text
     assert "records sent by 3 devices" in text
+
+
+def test_a_demo_of_no_time_ends_well() -> None:
+    result = run_teltonika("demo", "--seconds", "0.01")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "0 records sent" in result.stdout

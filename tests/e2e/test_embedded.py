@@ -180,3 +180,19 @@ def test_help_and_version_need_no_redis() -> None:
             [TELTONIKA, *arguments], capture_output=True, text=True, check=True, timeout=60
         )
         assert "teltonika" in result.stdout.lower()
+
+
+def test_a_lock_note_cut_short_does_not_keep_the_server_from_starting(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server()
+    with BareDevice(server.port) as device:
+        device.send(packet())
+        assert device.acknowledged() == 1
+    valkey = server.valkey_pid
+    server.redis.close()
+    server.kill()
+    (server.data_dir / "valkey" / "valkey.lock").write_text('{"pid":')
+    again = start_server()
+    assert not is_running(valkey)
+    assert again.redis.xlen(STREAM) == 1

@@ -1,12 +1,16 @@
 """Whatever else comes in at the port ends in one log line and disturbs nobody."""
 
 import random
+import signal
 import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
+import psutil
 import pytest
+from own_valkey import OwnValkey
 from serving import IMEI, STREAM, BareDevice, ServerProcess
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, crc16_ibm, encode_imei, encode_packet
@@ -113,16 +117,74 @@ def test_a_packet_over_the_limit_is_refused_and_one_under_it_taken(
     assert server.logged("protocol_violation")[0]["code"] == "packet_too_large"
 
 
-def test_a_device_that_floods_and_never_reads_is_slowed_down(start_server: StartServer) -> None:
-    """Its unconfirmed bytes are bounded: it is TCP that holds the rest."""
-    server = start_server()
-    with BareDevice(server.port) as flood, BareDevice(server.port, GHOST) as device:
-        flood.socket.settimeout(0.5)
-        with pytest.raises(TimeoutError):
-            while True:
-                flood.send(PACKET * 1000)
+def flood(device: BareDevice) -> int:
+    """Send packets until the server reads no more; how many bytes that were."""
+    device.socket.settimeout(0.5)
+    sent = 0
+    with pytest.raises(TimeoutError):
+        while sent < 100_000_000:
+            sent += device.socket.send(PACKET * 1000)
+    device.socket.settimeout(30)
+    return sent
+
+
+def test_a_device_that_floods_and_never_reads_is_slowed_down(server: ServerProcess) -> None:
+    with BareDevice(server.port) as flooding, BareDevice(server.port, GHOST) as device:
+        flood(flooding)
         device.send(PACKET)
         assert device.acknowledged() == 1
-        flood.socket.settimeout(30)
-        sent = server.redis.xlen(STREAM) - 1
-        assert sent > 0
+        assert server.redis.xlen(STREAM) > 1
+
+
+def test_one_device_s_unconfirmed_packets_are_bounded(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    valkey.start().close()
+    server = start_server(redis_url=valkey.url)
+    with BareDevice(server.port) as flooding, BareDevice(server.port, GHOST) as device:
+        valkey.signal(signal.SIGSTOP)
+        before = resident_bytes(server)
+        flood(flooding)
+        assert resident_bytes(server) - before < 30_000_000
+        device.send(PACKET)
+        valkey.signal(signal.SIGCONT)
+        assert device.acknowledged() == 1
+
+
+def test_all_devices_unconfirmed_packets_are_bounded_however_late_they_come(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    """Each is far below its own limit, and the last come when the limit of all is reached."""
+    valkey.start().close()
+    server = start_server("--max-unconfirmed-bytes", "65536", redis_url=valkey.url)
+    with ExitStack() as stack:
+        valkey.signal(signal.SIGSTOP)
+        early = stack.enter_context(BareDevice(server.port))
+        early.send(PACKET * 200)
+        server.wait_for_log("backpressure")
+        late = stack.enter_context(BareDevice(server.port, imei=None))
+        before = resident_bytes(server)
+        late.send(encode_imei(GHOST))
+        flood(late)
+        assert resident_bytes(server) - before < 30_000_000
+        valkey.signal(signal.SIGCONT)
+        assert early.acknowledged() == 1
+        assert late.receive(1) == b"\x01"
+        assert late.acknowledged() == 1
+
+
+def resident_bytes(server: ServerProcess) -> int:
+    return int(psutil.Process(server.process.pid).memory_info().rss)
+
+
+def test_a_device_that_waits_for_its_ack_is_not_idle(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    valkey.start().close()
+    server = start_server("--idle-timeout", "1", redis_url=valkey.url)
+    with BareDevice(server.port) as device:
+        valkey.signal(signal.SIGSTOP)
+        device.send(PACKET)
+        assert device.silent_for(3)
+        valkey.signal(signal.SIGCONT)
+        assert device.acknowledged() == 1

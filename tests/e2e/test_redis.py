@@ -1,12 +1,14 @@
 """A Redis of the operator's own: slow, gone, back, refusing."""
 
 import signal
+import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from own_valkey import OwnValkey
-from serving import STREAM, BareDevice, ServerProcess, run_teltonika
+from serving import STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 
@@ -143,3 +145,18 @@ def test_two_servers_on_one_redis_need_different_ids(
     assert "--data-dir of its own, or an --instance-id" in second.stderr
     named = start_server("--instance-id", "named", redis_url=valkey.url)
     assert named.listening["instance_id"] == "named"
+
+
+def test_a_start_that_waits_for_a_redis_can_be_given_up(tmp_path: Path) -> None:
+    """It takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = [TELTONIKA, "serve", "--port", "0", "--data-dir", str(tmp_path)]
+        command += ["--redis", f"redis://127.0.0.1:{silent.getsockname()[1]}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.recv(1)
+                server.terminate()
+                stdout, stderr = server.communicate(timeout=30)
+    assert (server.returncode, stdout) == (0, b"")
+    assert b"Traceback" not in stderr

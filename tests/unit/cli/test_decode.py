@@ -121,3 +121,13 @@ def test_bytes_as_they_are_are_recognised(tmp_path: Path) -> None:
     result = run_teltonika("decode", "--file", str(file))
     assert result.returncode == 1
     assert "xxd" in result.stderr
+    told = run_teltonika("decode", "--json", "--file", str(file))
+    assert [finding["error"] for finding in decoded(told.stdout)] == ["bad_hex"]
+
+
+def test_what_stands_before_text_that_is_not_hex_is_decoded() -> None:
+    result = run_teltonika("decode", "--json", f"{IMEI_HEX} {CODEC8[:20]} zz")
+    assert result.returncode == 1
+    imei, error = decoded(result.stdout)
+    assert imei["imei"] == "356307042441013"
+    assert (error["error"], error["offset"]) == ("bad_hex", 27)

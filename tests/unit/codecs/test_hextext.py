@@ -114,6 +114,8 @@ def test_nothing_is_no_bytes(text: str) -> None:
         ["xxd", "-a"],
         ["hexdump", "-C"],
         ["od", "-An", "-tx1", "-v"],
+        ["od", "-Ax", "-tx1", "-v"],
+        ["od", "-Ax", "-tx1"],
     ],
 )
 @pytest.mark.parametrize(
@@ -128,3 +130,19 @@ def test_what_the_tools_print_is_read_back(command: list[str], data: bytes) -> N
     if command == ["xxd", "-i"]:
         text = text.strip().rstrip(",")
     assert parse_hex_text(text) == data
+
+
+def test_a_dump_may_be_indented_and_its_text_cut_off() -> None:
+    bare = "    00000010 ff 00\n    00000012 01\n    00000013\n"
+    assert parse_hex_text(bare) == b"\xff\x00\x01"
+    assert parse_hex_text(" 00000000: ff00 01  ...\n 00000003: 02  .\n") == b"\xff\x00\x01\x02"
+
+
+def test_hex_whose_second_line_is_no_offset_is_plain() -> None:
+    assert parse_hex_text("000000 01\n000002 03") == bytes.fromhex("00000001 00000203")
+
+
+def test_what_stood_before_the_mistake_is_kept() -> None:
+    with pytest.raises(HexTextError) as caught:
+        parse_hex_text("00 01\n02 zz")
+    assert caught.value.data == b"\x00\x01\x02"
