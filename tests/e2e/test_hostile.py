@@ -165,6 +165,7 @@ def test_all_devices_unconfirmed_packets_are_bounded_however_late_they_come(
         late = stack.enter_context(BareDevice(server.port, imei=None))
         before = resident_bytes(server)
         late.send(encode_imei(GHOST))
+        assert late.silent_for(0.5)
         flood(late)
         assert resident_bytes(server) - before < 30_000_000
         valkey.signal(signal.SIGCONT)
