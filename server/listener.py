@@ -129,8 +129,9 @@ class Listener:
         if self._draining:
             session.abort("server stops")
         elif self.publisher.is_full:
-            # uvloop begins to read after this, whatever is said now
-            asyncio.get_running_loop().call_soon(self._pause_if_full, session)
+            session.pause(Pause.ALL_BYTES)
+            # uvloop begins to read after `connection_made`, whatever is said there
+            asyncio.get_running_loop().call_soon(session.stop_reading)
 
     def session_identified(self, session: Session) -> None:
         """The newest connection of an IMEI is the device; an older one is half-open or a ghost."""
@@ -162,10 +163,6 @@ class Listener:
         self.counters.backpressure_pauses += 1
         log.warning("backpressure", unconfirmed_packets=self.publisher.unconfirmed_packets)
         for session in self._sessions:
-            session.pause(Pause.ALL_BYTES)
-
-    def _pause_if_full(self, session: Session) -> None:
-        if self.publisher.is_full:
             session.pause(Pause.ALL_BYTES)
 
     def _resume_all(self) -> None:

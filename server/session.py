@@ -46,6 +46,7 @@ class Session(asyncio.Protocol):
         "_connection",
         "_end_is_logged",
         "_heard",
+        "_held",
         "_listener",
         "_pauses",
         "_transport",
@@ -67,6 +68,7 @@ class Session(asyncio.Protocol):
         self._unconfirmed_packets = 0
         self._end_is_logged = False
         self._heard = False
+        self._held = b""
         self.ended = False
         """The socket is closed: a confirmation can't be passed on any more."""
         self.imei: str | None = None
@@ -87,6 +89,9 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        if Pause.ALL_BYTES in self._pauses:  # it was read before the pause took hold
+            self._held += data
+            return
         if self.imei is not None:  # the handshake's time limit is for the whole of it
             self.last_activity = self._listener.now()
         self._handle(self._connection.receive_data(data))
@@ -138,12 +143,20 @@ class Session(asyncio.Protocol):
         self._pauses |= reason
         self._transport.pause_reading()
 
+    def stop_reading(self) -> None:
+        """Pause again what is paused."""
+        if self._transport is not None and self._pauses and not self.ended:
+            self._transport.pause_reading()
+
     def resume(self, reason: Pause) -> None:
         if self._transport is None or self.ended or not self._pauses & reason:
             return
         self._pauses &= ~reason
         if not self._pauses:
             self._transport.resume_reading()
+        if reason is Pause.ALL_BYTES and self._held:
+            held, self._held = self._held, b""
+            self.data_received(held)
 
     def end(self, reason: str) -> None:
         """Read no more; close once everything that was read is acknowledged."""

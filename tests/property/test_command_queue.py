@@ -60,7 +60,7 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
         self.numbers = itertools.count()
         self.now = 0.0
         self.connected = connected
-        self.alone_since = 0.0  # when the connection was lost
+        self.alone_since: dict[Command, float] = {}  # waits without a connection
         self.stopped = False
         self.waiting: list[Command] = []
         self.preparing: Command | None = None
@@ -110,6 +110,7 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
         full = len(self.waiting) >= SIZE
         self.added.append(command)
         self.waiting.append(command)
+        self.alone_since[command] = self.now
         effects = self.queue.add(command, self.now, self.now_ms, wait_for_device=wait_for_device)
         if self.stopped:
             assert self.endings(effects) == [(command, Reason.SHUTDOWN)]
@@ -147,6 +148,7 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
             assert effects == []
             self.preparing = None
             self.waiting.insert(0, command)  # its turn comes again
+            self.alone_since[command] = self.now
         self.check(effects)
 
     @precondition(lambda self: self.connected and (self.awaited or self.quarantine or self.empty))
@@ -187,7 +189,7 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
     def disconnect(self) -> None:
         awaited = self.awaited
         self.connected = False
-        self.alone_since = self.now
+        self.alone_since |= dict.fromkeys(self.waiting, self.now)
         self.quarantine = None
         effects = self.queue.disconnected(self.now)
         expected = [(awaited.command, Reason.DISCONNECTED)] if awaited else []
@@ -280,7 +282,8 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
                 assert self.expired(command)
             case Reason.NOT_CONNECTED:
                 assert not self.connected
-                assert command == self.added[-1] or self.now >= self.alone_since + GRACE_S
+                first = min(map(self.alone_since.__getitem__, [command, *self.waiting]))
+                assert command == self.added[-1] or self.now >= first + GRACE_S
             case Reason.SHUTDOWN:
                 assert self.stopped
             case _:
@@ -313,13 +316,14 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
     @invariant()
     def nothing_waits_without_a_reason_and_a_deadline(self) -> None:
         if self.stopped:
-            assert not self.waiting
+            assert self.empty or self.preparing
+            assert self.queue.deadline is None
         elif self.waiting and self.connected:
             assert self.preparing or self.awaited or self.quarantine
         written = self.awaited or self.quarantine
         due = [written.until] if written else []
         if self.waiting and not self.connected:
-            due.append(self.now + GRACE_S)
+            due += [self.alone_since[command] + GRACE_S for command in self.waiting]
         if due:
             assert self.queue.deadline is not None
             assert self.queue.deadline <= min(due)
