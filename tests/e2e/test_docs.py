@@ -10,10 +10,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
-from serving import TELTONIKA, ServerProcess
+from serving import IMEI, TELTONIKA, ServerProcess, wait_for_entry
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,6 +23,8 @@ NOT_RUN = {
     "pip install -e '.[test]' && pytest": "is what runs this",
     "python -m benchmarks": "takes minutes; test_benchmarks runs it with --quick",
 }
+RUNNING = {"teltonika serve", f"teltonika emulate --imei {IMEI} --records 0"}
+"""Runs already, while the page's other lines do."""
 INSTALL = "pip install . && "
 """Whoever runs the tests has installed it."""
 
@@ -32,12 +35,13 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
         yield match[1], match[2]
 
 
-def run_block(program: list[str], text: str, directory: Path, server: ServerProcess) -> str:
+def run_program(program: list[str], text: str, directory: Path, server: ServerProcess) -> str:
     environment = os.environ | {
         "PATH": f"{Path(TELTONIKA).parent}{os.pathsep}{os.environ['PATH']}",
         "TELTONIKA_HOST": "127.0.0.1",
         "TELTONIKA_PORT": str(server.port),
         "TELTONIKA_SECONDS": "2",
+        "TELTONIKA_DATA_DIR": str(server.data_dir),
         "REDIS_URL": server.listening["redis"],
     }
     result = subprocess.run(
@@ -53,21 +57,38 @@ def run_block(program: list[str], text: str, directory: Path, server: ServerProc
     return result.stdout
 
 
+@contextmanager
+def emulated(server: ServerProcess) -> Iterator[None]:
+    """The device that `RUNNING` speaks of."""
+    device = [TELTONIKA, "emulate", "--imei", IMEI, "--records", "0", "--port", str(server.port)]
+    with subprocess.Popen(device, stderr=subprocess.DEVNULL) as emulator:
+        try:
+            wait_for_entry(server.redis, IMEI, server.instance_id)
+            yield
+        finally:
+            emulator.terminate()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, server: ServerProcess) -> None:
     for language, text in blocks(page):
-        match language:
-            case "sh":
-                lines = [line.removeprefix(INSTALL) for line in text.splitlines()]
-                # the server that the page starts is the fixture's: it is running already
-                kept = [line for line in lines if line not in NOT_RUN and line != "teltonika serve"]
-                run_block(["bash", "-euo", "pipefail", "-c"], "\n".join(kept), tmp_path, server)
-            case "python":
-                assert run_block([sys.executable, "-c"], text, tmp_path, server)
-            case "json":
-                assert json.loads(text).keys() == server.listening.keys()
-            case _:
-                pytest.fail(f"nothing runs {language!r} blocks")
+        needs_device = "teltonika send" in text or "commands:outbound" in text
+        with emulated(server) if needs_device else nullcontext():
+            run_block(language, text, tmp_path, server)
+
+
+def run_block(language: str, text: str, directory: Path, server: ServerProcess) -> None:
+    match language:
+        case "sh":
+            lines = [line.removeprefix(INSTALL) for line in text.splitlines()]
+            kept = [line for line in lines if line not in NOT_RUN and line not in RUNNING]
+            run_program(["bash", "-euo", "pipefail", "-c"], "\n".join(kept), directory, server)
+        case "python":
+            assert run_program([sys.executable, "-c"], text, directory, server)
+        case "json":
+            assert json.loads(text).keys() == server.listening.keys()
+        case _:
+            pytest.fail(f"nothing runs {language!r} blocks")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -77,10 +98,9 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
-def test_every_subcommand_explains_itself_with_an_example() -> None:
-    """`--help` at each level: what the tool can do is found from the tool."""
+def test_every_command_explains_itself() -> None:
     top = subprocess.run([TELTONIKA, "--help"], capture_output=True, text=True, check=True).stdout
-    for command in ("serve", "emulate", "decode", "demo"):
+    for command in ("serve", "emulate", "send", "devices", "decode", "demo"):
         assert command in top
         page = subprocess.run(
             [TELTONIKA, command, "--help"], capture_output=True, text=True, check=True
