@@ -7,7 +7,7 @@ median of its rounds, each ratio the median of the rounds' own ratios.
 import os
 import platform
 from collections import defaultdict
-from statistics import median
+from statistics import median, quantiles
 from typing import Annotated
 
 import typer
@@ -15,12 +15,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import decode, ingest
+from benchmarks import commands, decode, ingest
 from benchmarks.workloads import WORKLOADS
 
 INGEST_RECORDS = {"W1": 150_000, "W2": 60_000, "W3": 120_000, "W4": 30_000}
 """For each round of each workload: a second or two."""
 DECODE_RECORDS = 30_000
+COMMAND_DEVICES = 1_000
+COMMANDS = 500
+TELEMETRY_S = 5.0
 QUICK = 100
 """By so much smaller is everything with --quick."""
 
@@ -46,6 +49,7 @@ def main(
     console.print(_decode_table(rounds, seed, DECODE_RECORDS // part))
     counts = {name: records // part for name, records in INGEST_RECORDS.items()}
     console.print(_ingest_table(rounds, connections, seed, counts))
+    console.print(_commands_table(rounds, connections, seed, part))
     kib = ingest.idle_connection_bytes(idle) / 1024
     console.print(f"An idle connection takes {kib:.1f} KiB of the server's memory ({idle:,} open).")
 
@@ -84,6 +88,41 @@ def _ingest_table(rounds: int, connections: int, seed: int, counts: dict[str, in
         ours, limit = (median(pair[place] for pair in values) for place in (0, 1))
         ratio = median(pair[0] / pair[1] for pair in values)
         table.add_row(name, f"{ours:,.0f}", f"{limit:,.0f}", f"{ratio:.2f}")
+    return table
+
+
+def _commands_table(rounds: int, senders: int, seed: int, part: int) -> Table:
+    devices, count, seconds = COMMAND_DEVICES // part, COMMANDS // part, TELEMETRY_S / part
+    figures = []
+    for number in track(range(rounds), "commands", console=progress, transient=True):
+        with ingest.running_server() as server:
+            figures.append(
+                commands.measure(
+                    server,
+                    WORKLOADS[0],
+                    seed=seed + number,
+                    devices=devices,
+                    senders=senders,
+                    count=count,
+                    seconds=seconds,
+                )
+            )
+    title = "Commands, from XADD to the answer on the stream"
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    burst_s = median(figure.burst_s for figure in figures)
+    table.add_row(f"{devices:,} devices, one command each at once", f"{burst_s:.2f} s")
+    table.add_row("commands a second then", f"{devices / burst_s:,.0f}")
+    for name, latencies in (
+        ("idle", [ms for figure in figures for ms in figure.idle_ms]),
+        ("telemetry at half its maximum", [ms for figure in figures for ms in figure.half_load_ms]),
+    ):
+        percentiles = quantiles(latencies, n=100, method="inclusive")
+        table.add_row(f"{name}: median", f"{median(latencies):.1f} ms")
+        table.add_row(f"{name}: p99", f"{percentiles[98]:.1f} ms")
+    ratio = median(figure.with_commands_ratio for figure in figures)
+    table.add_row("telemetry at its maximum, with commands to without", f"{ratio:.2f}")
     return table
 
 
