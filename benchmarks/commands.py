@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from benchmarks.ingest import STREAM, imei_of
+from benchmarks.ingest import KEYS, imei_of
 from benchmarks.workloads import Workload
 from teltonika.codecs import (
     COMMAND_CODECS,
@@ -28,7 +28,6 @@ from teltonika.codecs import (
 )
 from teltonika.server import Listening
 
-RESPONSES = "commands:responses"
 COMMANDS_PER_SECOND = 200
 """Beside telemetry: one command every five milliseconds."""
 
@@ -121,7 +120,7 @@ class Business:
         self._redis = redis.Redis.from_url(
             server.redis, decode_responses=True, socket_timeout=None, protocol=2
         )
-        self._stream = f"commands:outbound:{server.instance_id}"
+        self._stream = KEYS.outbound(server.instance_id)
         self._after = "0"
         self._sent = 0
         self._rng = random.Random(seed)
@@ -160,7 +159,8 @@ class Business:
         return (self._records() - before) / (time.perf_counter() - start)
 
     def _records(self) -> int:
-        return int(cast("dict[str, Any]", self._redis.xinfo_stream(STREAM))["entries-added"])
+        info = cast("dict[str, Any]", self._redis.xinfo_stream(KEYS.telemetry))
+        return int(info["entries-added"])
 
     def _command(self, number: int) -> dict[Any, Any]:
         self._sent += 1
@@ -169,7 +169,8 @@ class Business:
     def _wait(self, count: int) -> None:
         """Until so many commands more have been answered."""
         while count:
-            reply = cast("list[Any]", self._redis.xread({RESPONSES: self._after}, block=10_000))
+            stream = {KEYS.responses: self._after}
+            reply = cast("list[Any]", self._redis.xread(stream, block=10_000))
             assert reply, "a command was not answered in ten seconds"
             for entry_id, status in reply[0][1]:
                 self._after = entry_id

@@ -19,13 +19,15 @@ import hiredis
 import msgspec
 
 from benchmarks.workloads import Workload
-from teltonika.codecs import decode_packet, encode_imei, luhn_check_digit
+from teltonika.codecs import AvlPacket, decode_packet, encode_imei, luhn_check_digit
 from teltonika.server import Listening
+from teltonika.server.dedupe import day_stamp
+from teltonika.server.keys import Keys
 from teltonika.server.redis_link import pack_command
 from teltonika.server.scripts import STORE_PACKET
 from teltonika.server.streams import packet_arguments
 
-STREAM = "telemetry:teltonika"
+KEYS = Keys()
 MAXLEN = 1_000_000
 
 
@@ -102,13 +104,19 @@ def through_server(server: Listening, connections: int, packets: list[bytes]) ->
     return uvloop.run(_send(server.port, connections, packets))
 
 
+def avl_packet(packet: bytes) -> AvlPacket:
+    decoded = decode_packet(packet)
+    assert isinstance(decoded, AvlPacket)
+    return decoded
+
+
 def ceiling(server: Listening, packets: list[bytes]) -> float:
     """Seconds until Valkey has confirmed the same commands to a bare client."""
-    imei = imei_of(0)
+    imei = imei_of(999_999)  # no device of the server's
     commands = [
-        pack_command("EVALSHA", STORE_PACKET.sha, 1, STREAM, *arguments)
+        pack_command("EVALSHA", STORE_PACKET.sha, 2, KEYS.telemetry, KEYS.dedupe, *arguments)
         for packet in packets
-        for arguments, _ in (packet_arguments(imei, decode_packet(packet), MAXLEN),)
+        for arguments, _ in (packet_arguments(imei, avl_packet(packet), MAXLEN, day_stamp(0)),)
     ]
     packed = b"".join(commands)
     reader = hiredis.Reader()

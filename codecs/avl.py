@@ -90,9 +90,12 @@ class AvlCodec:
         count = data[1]
         position = 2
         records: list[AvlRecord] = []
+        encoded: list[bytes] = []
         for _ in range(count):
-            record, position = self._decode_record(data, position, end, offset)
+            start = position
+            record, position = self._decode_record(data, start, end, offset)
             records.append(record)
+            encoded.append(data[start:position])
         if position != end:
             raise RecordError(
                 ErrorCode.TRAILING_BYTES,
@@ -111,7 +114,7 @@ class AvlCodec:
                 expected=count,
                 found=data[end],
             )
-        return AvlPacket(self.codec_id, tuple(records))
+        return AvlPacket(self.codec_id, tuple(records), tuple(encoded))
 
     def encode_data(self, records: Sequence[AvlRecord]) -> bytes:
         """The data field that holds ``records``, at most 255. Raises EncodeError."""

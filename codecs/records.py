@@ -175,3 +175,5 @@ class AvlPacket(msgspec.Struct, frozen=True, gc=False):
 
     codec_id: int
     records: tuple[AvlRecord, ...]
+    encoded: tuple[bytes, ...] = ()
+    """Each record's own bytes as they came; empty in a packet that did not come as bytes."""

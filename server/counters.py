@@ -14,7 +14,9 @@ class Counters(msgspec.Struct):
     """Whole, checked, decoded AVL packets."""
     records: int = 0
     records_stored: int = 0
-    """Records that Redis confirmed."""
+    """Records that were new, and that Redis confirmed."""
+    records_known: int = 0
+    """Records that a device sent again, and that were acknowledged without being stored again."""
     crc_failures: int = 0
     unknown_codecs: int = 0
     frames_skipped: int = 0

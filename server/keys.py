@@ -20,6 +20,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}{self.telemetry_stream}"
 
     @property
+    def dedupe(self) -> str:
+        """Hash: IMEI to the digests of its last records."""
+        return f"{{{self.telemetry}}}:dedupe"
+
+    @property
     def messages(self) -> str:
         """Stream: text that devices send and no command waits for."""
         return f"{self.telemetry}:messages"

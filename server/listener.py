@@ -35,7 +35,7 @@ class Listener:
         self.counters = counters
         self.publisher = Publisher(
             redis_url,
-            settings.keys.telemetry,
+            settings.keys,
             settings.stream_maxlen,
             settings.max_unconfirmed_total_bytes,
             counters,

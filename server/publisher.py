@@ -5,12 +5,13 @@ one. A few are on their way at once, so that decoding and Redis work at the same
 in the order of the commands, so a device's packets are confirmed in their order.
 
 Nothing is confirmed that Redis has not. When the connection breaks, what was on its way is written
-again on the next one: its fate is unknown, and twice on the stream is better than lost. Only what
-belongs to a session that has ended is dropped then: its device was never told of it, keeps it, and
-sends it again.
+again on the next one: its fate is unknown, and Redis knows again what it has. What belongs to a
+session that has ended is not written any more: its device was never told of it, keeps it, and sends
+it again.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import chain
@@ -22,6 +23,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from teltonika.codecs import AvlPacket
 from teltonika.server.counters import Counters
+from teltonika.server.dedupe import day_stamp
+from teltonika.server.keys import Keys
 from teltonika.server.redis_link import RedisLink, pack_command
 from teltonika.server.scripts import STORE_PACKET
 from teltonika.server.streams import packet_arguments
@@ -71,7 +74,7 @@ class Publisher:
     def __init__(
         self,
         redis_url: str,
-        stream: str,
+        keys: Keys,
         stream_maxlen: int,
         max_unconfirmed_bytes: int,
         counters: Counters,
@@ -80,7 +83,7 @@ class Publisher:
         drained: Callable[[], None],
     ) -> None:
         self._redis_url = redis_url
-        self._stream = stream
+        self._keys = (keys.telemetry, keys.dedupe)
         self._maxlen = stream_maxlen
         self._max_unconfirmed_bytes = max_unconfirmed_bytes
         self._counters = counters
@@ -112,9 +115,9 @@ class Publisher:
 
         Returns how many bytes of memory it takes until then, roughly.
         """
-        arguments, repeated = packet_arguments(imei, packet, self._maxlen)
+        arguments, repeated = packet_arguments(imei, packet, self._maxlen, day_stamp(time.time()))
         self._counters.repeated_io_ids += repeated
-        packed = pack_command("EVALSHA", STORE_PACKET.sha, 1, self._stream, *arguments)
+        packed = pack_command("EVALSHA", STORE_PACKET.sha, 2, *self._keys, *arguments)
         size = len(packed) + SUBMISSION_BYTES
         self._pending.append(_Submission(submitter, packed, len(packet.records), size))
         self._unconfirmed_bytes += size
@@ -175,12 +178,12 @@ class Publisher:
     async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
         """Read the batch's replies; what is left in it afterwards has an unknown fate.
 
-        A packet that was stored behind a refused one of its session is written again with it:
-        its device would take the acknowledgement for the refused packet's.
+        A packet that was stored behind a refused one of its session is asked for again with
+        it: its device would take the acknowledgement for the refused packet's.
         """
         while batch:
             try:
-                await link.read_reply()
+                stored = await link.read_reply()
             except ResponseError as error:
                 self._refusal = str(error)
                 self._refused.append(batch.popleft())
@@ -189,11 +192,13 @@ class Publisher:
             if any(refused.submitter is submission.submitter for refused in self._refused):
                 self._refused.append(submission)
             else:
-                self._confirm(submission)
+                assert isinstance(stored, int)
+                self._confirm(submission, stored)
 
-    def _confirm(self, submission: _Submission) -> None:
+    def _confirm(self, submission: _Submission, stored: int) -> None:
         self._failures = 0
-        self._counters.records_stored += submission.record_count
+        self._counters.records_stored += stored
+        self._counters.records_known += submission.record_count - stored
         self._release(submission)
         submission.submitter.confirmed(submission.record_count, submission.size)
 

@@ -19,8 +19,9 @@ class Script(msgspec.Struct, frozen=True):
 
 
 STORE_PACKET = Script.read("store_packet.lua")
-"""Keys: the stream. Arguments: maxlen (0: never trim), device id, codec, then ts and payload of
-each record. Answers how many entries it added."""
+"""Keys: the stream, the dedupe hash. Arguments: maxlen (0: never trim), device id, codec, day,
+digests, how many digests to keep behind them, then ts and payload of each record. Answers how many
+records were new."""
 
 COMMAND_STEP = Script.read("command_step.lua")
 """Keys: the responses stream, the command's hash. Arguments: step, entry, owner, seconds to

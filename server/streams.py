@@ -7,6 +7,7 @@ import msgspec
 
 from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.dedupe import KEPT_RECORDS, packet_digests
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that a JavaScript reader of JSON keeps exactly."""
@@ -64,10 +65,12 @@ def attributes(record: AvlRecord) -> dict[int, AttributeValue]:
 
 
 def packet_arguments(
-    imei: str, packet: AvlPacket, maxlen: int
+    imei: str, packet: AvlPacket, maxlen: int, day: bytes
 ) -> tuple[tuple[str | bytes | int, ...], int]:
     """The script's arguments for a packet, and how many values repeated ids took from it."""
-    arguments: list[str | bytes | int] = [maxlen, imei, CODEC_NAMES[packet.codec_id]]
+    codec = CODEC_NAMES[packet.codec_id]
+    digests = packet_digests(packet)
+    arguments: list[str | bytes | int] = [maxlen, imei, codec, day, digests, KEPT_RECORDS]
     repeated = 0
     for record in packet.records:
         timestamp = format_timestamp(record.timestamp_ms)

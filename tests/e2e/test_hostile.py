@@ -17,7 +17,9 @@ from teltonika.codecs import AVL_CODECS, AvlRecord, crc16_ibm, encode_imei, enco
 
 StartServer = Callable[..., ServerProcess]
 GHOST = "356307042441021"
-PACKET = encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
+PACKET, NEXT_PACKET = (
+    encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(ms, 0, 0, 0, 0, 0, 0, 0)]) for ms in (0, 1000)
+)
 
 
 def framed(data: bytes) -> bytes:
@@ -67,7 +69,7 @@ def test_garbage_ends_in_one_line_and_disturbs_no_other_device(
             answered = ghost.receive(1 if name in AFTER_HANDSHAKE else 0)
             assert ghost.closed_by_server()
         assert answered == (b"\x01" if name in AFTER_HANDSHAKE else b"")
-        device.send(PACKET)
+        device.send(NEXT_PACKET)
         assert device.acknowledged() == 1
     assert server.redis.xlen(STREAM) == 2
     assert server.stop() == 0

@@ -130,11 +130,11 @@ def test_the_ack_is_the_number_of_records(server: ServerProcess, count: int) -> 
 
 
 def test_a_packet_may_come_with_the_imei_and_byte_by_byte(server: ServerProcess) -> None:
-    packet = encode_packet(CODEC8, [record()])
+    first, second = (encode_packet(CODEC8, [record(number)]) for number in (1, 2))
     with BareDevice(server.port, imei=None) as device:
-        device.send(encode_imei(IMEI) + packet)
+        device.send(encode_imei(IMEI) + first)
         assert device.receive(5) == b"\x01\x00\x00\x00\x01"
-        for byte in packet:
+        for byte in second:
             device.send(bytes((byte,)))
         assert device.acknowledged() == 1
     assert server.redis.xlen(STREAM) == 2
@@ -224,8 +224,8 @@ def test_the_stream_is_trimmed_to_about_its_limit(start_server: StartServer) -> 
     unlimited = start_server("--stream-maxlen", "0", data_dir="unlimited")
     for server in (trimmed, unlimited):
         with BareDevice(server.port) as device:
-            for _ in range(10):
-                device.send(encode_packet(CODEC8, [record()] * 200))
+            for number in range(10):
+                device.send(encode_packet(CODEC8, [record(number)] * 200))
                 assert device.acknowledged() == 200
     assert 500 <= trimmed.redis.xlen(STREAM) < 700
     assert unlimited.redis.xlen(STREAM) == 2000

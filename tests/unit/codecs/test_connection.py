@@ -38,7 +38,7 @@ MESSAGES = [
     CommandMessage(0x0E, MessageType.RESPONSE, b"\xff\x00", IMEI),
     CommandMessage(0x0E, MessageType.NACK, b"", IMEI),
 ]
-RECEIVED = AvlPacketReceived(AvlPacket(8, (RECORD, RECORD)))
+RECEIVED = AvlPacketReceived(AvlPacket(8, (RECORD, RECORD), (PACKET[10:40], PACKET[40:70])))
 
 
 def open_connection() -> ServerConnection:

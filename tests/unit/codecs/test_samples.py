@@ -35,7 +35,10 @@ def test_no_sample_is_left_out() -> None:
 @pytest.mark.parametrize("sample", AVL_TCP, ids=str)
 def test_tcp_packet_decodes_to_the_published_values_in_every_field(sample: Sample) -> None:
     codec = AVL_CODECS.by_name(sample.expected["codec"])
-    assert decode_packet(sample.data) == AvlPacket(codec.codec_id, sample.records)
+    packet = decode_packet(sample.data)
+    assert isinstance(packet, AvlPacket)
+    assert (packet.codec_id, packet.records) == (codec.codec_id, sample.records)
+    assert b"".join(packet.encoded) == sample.data[10:-5]
 
 
 @pytest.mark.parametrize("sample", AVL_TCP, ids=str)

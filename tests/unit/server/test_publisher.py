@@ -11,12 +11,21 @@ import pytest
 import redis
 import redis.asyncio
 
-from teltonika.codecs import AvlPacket, AvlRecord, IoElement, IoElements
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlPacket,
+    AvlRecord,
+    IoElement,
+    IoElements,
+    decode_packet,
+    encode_packet,
+)
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server import publisher as publisher_module
 from teltonika.server.app import background
 from teltonika.server.counters import Counters
 from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.keys import Keys
 from teltonika.server.publisher import Publisher
 
 STREAM = "telemetry:teltonika"
@@ -26,9 +35,13 @@ IMEIS = ("356307042441013", "356307042441021", "356307042441039")
 def packet(number: int, records: int = 1) -> AvlPacket:
     """Its first record's timestamp is its number; no other number makes it as long."""
     io = IoElements.of([IoElement.variable(1, bytes(3 * number))])
-    return AvlPacket(
-        0x8E, tuple(AvlRecord(number + n, 0, 0, 0, 0, 0, 0, 0, io=io) for n in range(records))
-    )
+    return as_it_comes(*(AvlRecord(number + n, 0, 0, 0, 0, 0, 0, 0, io=io) for n in range(records)))
+
+
+def as_it_comes(*records: AvlRecord) -> AvlPacket:
+    packet = decode_packet(encode_packet(AVL_CODECS.by_name("8E"), records))
+    assert isinstance(packet, AvlPacket)
+    return packet
 
 
 class Session:
@@ -91,7 +104,7 @@ def publisher_for(
     limits = limits or Limits()
     return Publisher(
         valkey.url,
-        STREAM,
+        Keys(),
         maxlen,
         max_unconfirmed_bytes,
         counters or Counters(),
@@ -202,7 +215,7 @@ async def test_values_that_repeated_ids_replaced_are_counted(valkey: EmbeddedVal
     publisher = publisher_for(valkey, counters=counters)
     io = IoElements.of([IoElement(1, 1, 1), IoElement(1, 2, 2)])
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=io)
-    publisher.submit(Session(publisher), IMEIS[0], AvlPacket(0x08, (record, record)))
+    publisher.submit(Session(publisher), IMEIS[0], as_it_comes(record, record))
     assert counters.repeated_io_ids == 2
 
 
@@ -239,7 +252,7 @@ async def test_its_limit_counts_memory_not_what_came_on_the_wire(valkey: Embedde
     publisher = publisher_for(valkey, max_unconfirmed_bytes=100_000)
     session = Session(publisher)
     for _ in range(1000):  # 15 bytes each on the wire
-        publisher.submit(session, session.imei, AvlPacket(0x08, ()))
+        publisher.submit(session, session.imei, as_it_comes())
     assert publisher.is_full
 
 
@@ -363,7 +376,7 @@ async def test_a_packet_stored_behind_a_refused_one_is_not_confirmed_before_it(
         assert await session.confirmed_numbers(2) == [1, 2]
         assert await other.confirmed_numbers(1) == [3]
         assert publisher.unconfirmed_packets == 0
-    assert numbers(client, IMEIS[0])[-2:] == [1, 2]
+    assert sorted(numbers(client, IMEIS[0])) == [1, 2]
     assert numbers(client, IMEIS[1]) == [3]
 
 

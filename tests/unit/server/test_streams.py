@@ -10,11 +10,21 @@ from payloads import expected_payload, fields_of
 from samples import IMEI, Sample, of_kind
 from strategies import codecs_and_records
 
-from teltonika.codecs import AvlCodec, AvlPacket, AvlRecord, IoElement, IoElements
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlCodec,
+    AvlPacket,
+    AvlRecord,
+    IoElement,
+    IoElements,
+    decode_packet,
+    encode_packet,
+)
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.dedupe import packet_digests
 from teltonika.server.streams import attributes, packet_arguments
 
-CODEC_IDS = {"8": 0x08, "8E": 0x8E, "16": 0x10}
+DAY = b"\0\0\0\7"
 
 
 def record_with(*elements: IoElement) -> AvlRecord:
@@ -22,7 +32,14 @@ def record_with(*elements: IoElement) -> AvlRecord:
 
 
 def arguments_of(codec: str, *records: AvlRecord, maxlen: int = 0) -> tuple[Any, ...]:
-    return packet_arguments(IMEI, AvlPacket(CODEC_IDS[codec], records), maxlen)[0]
+    return packet_arguments(IMEI, packet_of(codec, *records), maxlen, DAY)[0]
+
+
+def packet_of(codec: str, *records: AvlRecord) -> AvlPacket:
+    """As it comes from a device."""
+    packet = decode_packet(encode_packet(AVL_CODECS.by_name(codec), records))
+    assert isinstance(packet, AvlPacket)
+    return packet
 
 
 def payload_of(codec: str, record: AvlRecord) -> dict[str, Any]:
@@ -113,8 +130,8 @@ def test_an_eight_byte_value_behind_which_a_narrow_one_came_is_that_narrow_one()
 def test_values_that_were_replaced_are_counted_over_the_whole_packet() -> None:
     thrice = record_with(IoElement(7, 1, 1), IoElement(7, 2, 2), IoElement(7, BIG, 8))
     once = record_with(IoElement(7, 1, 1), IoElement(8, 1, 1))
-    packet = AvlPacket(0x8E, (thrice, once, thrice))
-    assert packet_arguments(IMEI, packet, 0)[1] == 4
+    packet = packet_of("8E", thrice, once, thrice)
+    assert packet_arguments(IMEI, packet, 0, DAY)[1] == 4
 
 
 def test_a_payload_is_exactly_the_contracts() -> None:
@@ -161,24 +178,28 @@ def test_other_codecs_have_no_generation_type(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["8", "8E", "16"])
-def test_the_arguments_are_maxlen_device_codec_and_two_for_each_record(codec: str) -> None:
-    first, second = (AvlRecord(ms, 0, 0, 0, 0, 0, 0, 0) for ms in (1, 1_560_161_086_000))
+def test_the_arguments_are_the_packet_s_and_two_for_each_record(codec: str) -> None:
+    reason = 1 if codec == "16" else None
+    first, second = (
+        AvlRecord(ms, 0, 0, 0, 0, 0, 0, 0, generation_type=reason) for ms in (1, 1_560_161_086_000)
+    )
     arguments = arguments_of(codec, first, second, maxlen=500)
-    assert arguments[:3] == (500, IMEI, codec)
-    timestamps, payloads = arguments[3::2], [json.loads(payload) for payload in arguments[4::2]]
+    digests = packet_digests(packet_of(codec, first, second))
+    assert arguments[:6] == (500, IMEI, codec, DAY, digests, 32)
+    timestamps, payloads = arguments[6::2], [json.loads(payload) for payload in arguments[7::2]]
     assert timestamps == ("1970-01-01T00:00:00.001Z", "2019-06-10T10:04:46.000Z")
     assert [payload["timestamp"] for payload in payloads] == list(timestamps)
 
 
 def test_a_packet_without_records_has_none_to_write() -> None:
-    assert packet_arguments(IMEI, AvlPacket(0x08, ()), 0) == ((0, IMEI, "8"), 0)
+    assert arguments_of("8") == (0, IMEI, "8", DAY, b"", 32)
 
 
 @pytest.mark.parametrize("sample", of_kind("avl"), ids=str)
 def test_published_packets_become_their_published_values(sample: Sample) -> None:
-    packet = AvlPacket(CODEC_IDS[sample.expected["codec"]], sample.records)
-    arguments, repeated = packet_arguments(IMEI, packet, 0)
-    written = [json.loads(payload) for payload in arguments[4::2]]  # type: ignore[arg-type]
+    packet = packet_of(sample.expected["codec"], *sample.records)
+    arguments, repeated = packet_arguments(IMEI, packet, 0, DAY)
+    written = [json.loads(payload) for payload in arguments[7::2]]  # type: ignore[arg-type]
     assert written == [
         expected_payload(IMEI, record | {"timestamp": format_timestamp(record["timestamp_ms"])})
         for record in sample.expected["records"]
@@ -191,8 +212,7 @@ def test_any_record_becomes_what_a_second_reading_of_the_contract_says(
     drawn: tuple[AvlCodec, list[AvlRecord]],
 ) -> None:
     codec, records = drawn
-    arguments, _ = packet_arguments(IMEI, AvlPacket(codec.codec_id, tuple(records)), 0)
-    written = [json.loads(payload) for payload in arguments[4::2]]  # type: ignore[arg-type]
+    written = [json.loads(payload) for payload in arguments_of(codec.name, *records)[7::2]]
     assert written == [
         expected_payload(IMEI, fields_of(record, format_timestamp(record.timestamp_ms)))
         for record in records

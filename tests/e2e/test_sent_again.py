@@ -1,0 +1,94 @@
+"""What a device sends again is acknowledged again, and stands on the stream once."""
+
+from collections.abc import Callable
+
+import pytest
+from own_valkey import OwnValkey
+from serving import BareDevice, ServerProcess
+
+from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
+
+StartServer = Callable[..., ServerProcess]
+OTHER = "356307042441021"
+
+
+def packet(*numbers: int, codec: str = "8") -> bytes:
+    """A record each, known by its altitude."""
+    reason = 1 if codec == "16" else None
+    records = [
+        AvlRecord(number, 0, 0, 0, number, 0, 0, 0, generation_type=reason) for number in numbers
+    ]
+    return encode_packet(AVL_CODECS.by_name(codec), records)
+
+
+def stored(server: ServerProcess) -> list[int]:
+    return [payload["altitude"] for payload in server.payloads()]
+
+
+@pytest.mark.parametrize("codec", ["8", "8E", "16"])
+def test_on_the_same_connection_and_the_next(codec: str, server: ServerProcess) -> None:
+    for _ in range(2):
+        with BareDevice(server.port) as device:
+            for _ in range(2):
+                device.send(packet(1, 2, 3, codec=codec))
+                assert device.acknowledged() == 3
+    assert stored(server) == [1, 2, 3]
+
+
+def test_packed_anew_beside_new_records(server: ServerProcess) -> None:
+    with BareDevice(server.port) as device:
+        device.send(packet(1, 2, 3))
+        assert device.acknowledged() == 3
+        device.send(packet(2, 3, 4, 1, 5))
+        assert device.acknowledged() == 5
+    assert stored(server) == [1, 2, 3, 4, 5]
+
+
+def test_equal_records_in_one_packet_and_of_two_devices(server: ServerProcess) -> None:
+    for imei in ("356307042441013", OTHER):
+        with BareDevice(server.port, imei) as device:
+            device.send(packet(1, 1))
+            assert device.acknowledged() == 2
+    assert stored(server) == [1, 1, 1, 1]
+
+
+def test_after_a_restart_of_server_and_valkey(start_server: StartServer) -> None:
+    server = start_server()
+    with BareDevice(server.port) as device:
+        device.send(packet(1, 2))
+        assert device.acknowledged() == 2
+    server.redis.close()
+    server.kill()
+    again = start_server()
+    with BareDevice(again.port) as device:
+        device.send(packet(1, 2, 3))
+        assert device.acknowledged() == 3
+    assert stored(again) == [1, 2, 3]
+    again.stop()
+    assert again.logged("stopped")[0]["records_known"] == 2
+    assert again.logged("stopped")[0]["records_stored"] == 1
+
+
+def test_to_another_instance(valkey: OwnValkey, start_server: StartServer) -> None:
+    valkey.start().close()
+    for name in ("a", "b"):
+        server = start_server("--instance-id", name, data_dir=name, redis_url=valkey.url)
+        with BareDevice(server.port) as device:
+            device.send(packet(1, 2))
+            assert device.acknowledged() == 2
+    assert stored(server) == [1, 2]
+
+
+def test_what_was_under_way_when_redis_died(valkey: OwnValkey, start_server: StartServer) -> None:
+    """Some of it was stored, and the server never told so: it asks again."""
+    valkey.start().close()
+    server = start_server(redis_url=valkey.url)
+    with BareDevice(server.port) as device:
+        for number in range(0, 300, 3):
+            device.send(packet(number, number + 1, number + 2))
+        assert device.acknowledged() == 3
+        valkey.kill()
+        client = valkey.start()
+        assert {device.acknowledged() for _ in range(99)} == {3}
+    assert stored(server) == list(range(300))
+    client.close()
