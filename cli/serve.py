@@ -52,6 +52,12 @@ def serve(
             help="Trim streams to about so many entries; 0 never does.", min=0, max=2**63 - 1
         ),
     ] = DEFAULTS.stream_maxlen,
+    dedupe_days: Annotated[
+        int,
+        typer.Option(
+            help="Days after which a device without a new record is forgotten.", min=1, max=36_500
+        ),
+    ] = DEFAULTS.dedupe_days,
     command_timeout: Annotated[
         float,
         typer.Option(help="Seconds to wait for an answer, unless the command says.", min=0.1),
@@ -133,6 +139,7 @@ def serve(
         key_prefix=key_prefix,
         max_unconfirmed_total_bytes=max_unconfirmed_bytes,
         stream_maxlen=stream_maxlen,
+        dedupe_days=dedupe_days,
         command_timeout_s=command_timeout,
         command_queue_size=command_queue_size,
         command_quarantine_s=command_quarantine,

@@ -33,6 +33,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     stream_maxlen: int = 1_000_000
     """Entries the stream is trimmed to, roughly; 0 never trims."""
 
+    dedupe_days: int = 30
+    """A device without a new record for so many days is forgotten: what it sends is new then."""
+
     heartbeat_interval_s: float = 30.0
     heartbeat_ttl_s: int = 90
     """An instance without a heartbeat for so long is dead to the others."""

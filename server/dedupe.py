@@ -23,6 +23,11 @@ def packet_digests(packet: AvlPacket) -> bytes:
     return b"".join([crc64.xz(record).to_bytes(8) for record in packet.encoded])
 
 
+def day_of(epoch_s: float) -> int:
+    """Days since 1970."""
+    return int(epoch_s // SECONDS_A_DAY)
+
+
 def day_stamp(epoch_s: float) -> bytes:
     """Four bytes for the day, so that devices not seen for long can be forgotten."""
-    return int(epoch_s // SECONDS_A_DAY).to_bytes(4)
+    return day_of(epoch_s).to_bytes(4)

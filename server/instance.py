@@ -14,6 +14,7 @@ from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
 from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
+from teltonika.server.dedupe_sweeper import DedupeSweeper
 from teltonika.server.errors import SupersededError
 from teltonika.server.heartbeat import Heartbeat
 from teltonika.server.janitor import Janitor
@@ -69,6 +70,7 @@ class Instance:
         self._janitor = Janitor(
             self._writer, keys, ledger, self._counters, settings.janitor_interval_s
         )
+        self._sweeper = DedupeSweeper(self._writer, keys, settings.dedupe_days)
 
     async def run(self, stop: asyncio.Event, on_listening: Callable[[int], None]) -> None:
         """Until ``stop`` is set, and then until everything that was begun has come to its end.
@@ -94,7 +96,10 @@ class Instance:
 
     async def _work(self, stop: asyncio.Event, started_ms: int) -> None:
         async with background(
-            self._heartbeat.run(), self._consumer.run(started_ms), self._janitor.run()
+            self._heartbeat.run(),
+            self._consumer.run(started_ms),
+            self._janitor.run(),
+            self._sweeper.run(),
         ):
             await stop.wait()
 

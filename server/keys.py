@@ -25,6 +25,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.telemetry}}}:dedupe"
 
     @property
+    def dedupe_swept(self) -> str:
+        """String: the day on which devices not seen for long were forgotten last."""
+        return f"{self.dedupe}:swept"
+
+    @property
     def messages(self) -> str:
         """Stream: text that devices send and no command waits for."""
         return f"{self.telemetry}:messages"

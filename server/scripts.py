@@ -42,8 +42,19 @@ BEAT = Script.read("beat.lua")
 END_HEARTBEAT = Script.read("end_heartbeat.lua")
 """Keys: the heartbeat. Arguments: run id."""
 
+FORGET_DEVICES = Script.read("forget_devices.lua")
+"""Keys: the dedupe hash. Arguments: the first day to keep, then IMEIs. Answers how many went."""
+
 DELETE_IF_EMPTY = Script.read("delete_if_empty.lua")
 """Keys: a stream. Answers 1 if it was empty, and is gone."""
 
-SCRIPTS = (COMMAND_STEP, UPDATE_REGISTRY, EVICT, BEAT, END_HEARTBEAT, DELETE_IF_EMPTY)
+SCRIPTS = (
+    COMMAND_STEP,
+    UPDATE_REGISTRY,
+    EVICT,
+    BEAT,
+    END_HEARTBEAT,
+    FORGET_DEVICES,
+    DELETE_IF_EMPTY,
+)
 """What `RedisWriter` runs; `Publisher` loads its own."""

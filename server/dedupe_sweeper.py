@@ -1,0 +1,63 @@
+"""Forgets what devices sent last that have not been seen for long: memory is for living ones.
+
+Once a day, by whichever instance comes first.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import structlog
+
+from teltonika.server.dedupe import day_of
+from teltonika.server.keys import Keys
+from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.scripts import FORGET_DEVICES
+
+log = structlog.get_logger()
+
+PERIOD_S = 3_600.0
+PAGE = 500
+
+
+class DedupeSweeper:
+    """Forgets devices without a new record for ``days``; `run` does the work."""
+
+    def __init__(self, writer: RedisWriter, keys: Keys, days: int) -> None:
+        self._writer = writer
+        self._keys = keys
+        self._days = days
+
+    async def run(self) -> None:
+        """Look every hour whether today's sweep has been done, until cancelled."""
+        while True:
+            day = day_of(time.time())
+            done = await self._writer.call("GETSET", self._keys.dedupe_swept, day)
+            if done is None or int(cast(bytes, done)) < day:
+                await self.sweep(day)
+            await asyncio.sleep(PERIOD_S)
+
+    async def sweep(self, day: int) -> int:
+        """Forget devices as of ``day``, in days since 1970; how many there were."""
+        first_kept = day - self._days
+        forgotten, cursor = 0, b"0"
+        while True:
+            reply = await self._writer.call("HSCAN", self._keys.dedupe, cursor, "COUNT", PAGE)
+            cursor, found = cast("tuple[bytes, list[bytes]]", reply)
+            old = list(_before(first_kept, found))
+            if old:
+                reply = await self._writer.call_script(
+                    FORGET_DEVICES, (self._keys.dedupe,), first_kept, *old
+                )
+                forgotten += cast(int, reply)
+            if cursor == b"0":
+                break
+        log.info("dedupe_swept", forgotten=forgotten, days=self._days)
+        return forgotten
+
+
+def _before(first_kept: int, found: list[bytes]) -> Iterator[bytes]:
+    for imei, value in zip(found[::2], found[1::2], strict=True):
+        if int.from_bytes(value[:4]) < first_kept:
+            yield imei

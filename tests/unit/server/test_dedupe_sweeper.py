@@ -1,0 +1,58 @@
+"""Devices not seen for long are forgotten; those seen since are not."""
+
+import redis
+
+from teltonika.server.dedupe_sweeper import DedupeSweeper
+from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.instance import background
+from teltonika.server.keys import Keys
+from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.scripts import FORGET_DEVICES, SCRIPTS
+
+KEYS = Keys()
+
+
+def value(day: int) -> bytes:
+    return day.to_bytes(4) + b"12345678"
+
+
+async def test_a_sweep_forgets_the_old_and_keeps_the_rest(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    days = {f"{number:015d}": number for number in range(19_000, 20_300)}
+    client.hset(KEYS.dedupe, mapping={imei: value(day) for imei, day in days.items()})
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    async with background(writer.run()):
+        forgotten = await DedupeSweeper(writer, KEYS, days=30).sweep(20_000)
+    kept = {imei for imei, day in days.items() if day >= 19_970}
+    assert forgotten == len(days) - len(kept)
+    assert {imei.decode() for imei in redis.Redis.from_url(valkey.url).hkeys(KEYS.dedupe)} == kept
+
+
+async def test_a_device_that_came_back_meanwhile_is_kept(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    client.hset(KEYS.dedupe, "356307042441013", value(20_000))
+    script = FORGET_DEVICES.source.decode()
+    assert client.eval(script, 1, KEYS.dedupe, 20_000, "356307042441013") == 0
+    assert client.eval(script, 1, KEYS.dedupe, 20_001, "356307042441013", "none") == 1
+
+
+async def test_it_is_done_once_a_day_by_whoever_comes_first(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    old = "356307042441013"
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    client.hset(KEYS.dedupe, old, value(1))
+    with client.monitor() as monitor:
+        async with background(
+            writer.run(), *(DedupeSweeper(writer, KEYS, days=30).run() for _ in range(2))
+        ):
+            await writer.call("PING")
+            while client.hexists(KEYS.dedupe, old):
+                await writer.call("PING")
+            await writer.call("ECHO", "end")
+        commands = []
+        while not commands or commands[-1] != "ECHO":
+            commands.append(monitor.next_command()["command"].split()[0])
+    assert commands.count("HSCAN") == 1
