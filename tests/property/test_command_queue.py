@@ -151,7 +151,9 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
             self.alone_since[command] = self.now
         self.check(effects)
 
-    @precondition(lambda self: self.connected and (self.awaited or self.quarantine or self.empty))
+    @precondition(
+        lambda self: self.connected and (self.awaited or self.quarantine or not self.waiting)
+    )
     @rule(choice=st.sampled_from([0, 0, 0, 1, 1, *MESSAGES]))
     def receive(self, choice: int | CommandMessage) -> None:
         """An answer, in time or late, where there can be one; or any message."""
@@ -210,7 +212,10 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
         awaited, quarantine = self.awaited, self.quarantine
         if quarantine is not None and self.now >= quarantine.until:
             self.quarantine = None
+        first = min((self.alone_since[command] for command in self.waiting), default=0.0)
         effects = self.queue.tick(self.now, self.now_ms)
+        if self.now < first + GRACE_S:
+            assert Reason.NOT_CONNECTED not in {reason for _, reason in self.endings(effects)}
         if awaited is not None and self.now >= awaited.until:
             assert (awaited.command, Reason.TIMEOUT) in self.endings(effects)
         self.check(effects)
@@ -267,10 +272,8 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
                 assert self.now >= self.awaited.until
                 self.quarantine = Written(command, self.now + QUARANTINE_S)
             self.awaited = None
-            assert reason in {
-                None, Reason.NACK, Reason.TIMEOUT, Reason.DISCONNECTED, Reason.SHUTDOWN
-            }  # fmt: skip
-            assert reason is not Reason.SHUTDOWN or self.stopped
+            after_writing = {None, Reason.NACK, Reason.TIMEOUT, Reason.DISCONNECTED}
+            assert reason in after_writing or (reason is Reason.SHUTDOWN and self.stopped)
             return
         if command == self.preparing:
             self.preparing = None
@@ -282,20 +285,16 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
                 assert self.expired(command)
             case Reason.NOT_CONNECTED:
                 assert not self.connected
-                first = min(map(self.alone_since.__getitem__, [command, *self.waiting]))
-                assert command == self.added[-1] or self.now >= first + GRACE_S
             case Reason.SHUTDOWN:
                 assert self.stopped
             case _:
                 assert reason is Reason.QUEUE_FULL
 
     @invariant()
-    def the_queue_holds_what_has_not_ended(self) -> None:
+    def what_was_added_waits_is_in_hand_or_is_over(self) -> None:
         left = [command for command in self.added if command not in self.ended + self.refusals]
         in_hand = [self.preparing, self.awaited.command if self.awaited else None]
         assert left == [command for command in in_hand if command is not None] + self.waiting
-        held = self.quarantine is not None  # the command that is in hand no more, and keeps place
-        assert self.queue.pending == len(left) + held
 
     @invariant()
     def the_bound_holds(self) -> None:
@@ -340,7 +339,6 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
             else:
                 self.time_passes(seconds=0.0, told=True)
         assert self.queue.empty
-        assert self.queue.pending == 0
         assert len(self.ended) + len(self.refusals) == len(self.added)
 
 

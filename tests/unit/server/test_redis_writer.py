@@ -1,0 +1,160 @@
+"""Commands that must happen, in their order, whatever becomes of the connection."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+import redis
+import redis.asyncio
+
+from teltonika.server import redis_writer as redis_writer_module
+from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.instance import background
+from teltonika.server.redis_link import Reply
+from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.scripts import DELETE_IF_EMPTY, SCRIPTS
+
+
+def push(writer: RedisWriter, numbers: range, done: list[Reply] | None = None) -> None:
+    """Append numbers to a list in Redis; its length after each goes to ``done``."""
+    replies = [] if done is None else done
+    for number in numbers:
+        writer.submit(replies.append, "RPUSH", "numbers", number)
+
+
+def numbers(client: redis.Redis) -> list[int]:
+    return [int(number) for number in client.lrange("numbers", 0, -1)]
+
+
+async def kill(valkey: EmbeddedValkey, client: redis.Redis) -> None:
+    os.kill(client.info("server")["process_id"], signal.SIGKILL)
+    await valkey.stop()
+
+
+async def test_each_is_told_its_reply_in_the_order_of_the_commands(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_writer_module, "MAX_BATCH", 3)
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    replies: list[Reply] = []
+    async with background(writer.run()):
+        push(writer, range(10), replies)
+        assert writer.waiting == 10
+        await writer.idle()
+    assert numbers(client) == list(range(10))
+    assert replies == list(range(1, 11))
+    assert writer.waiting == 0
+
+
+async def test_a_caller_waits_for_its_reply(valkey: EmbeddedValkey) -> None:
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    async with background(writer.run()):
+        assert await writer.call("SET", "key", b"\xff") == b"OK"
+        assert await asyncio.gather(writer.call("GET", "key"), writer.call("GET", "none")) == [
+            b"\xff",
+            None,
+        ]
+
+
+async def test_a_caller_that_gives_up_takes_nothing_with_it(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    async with asyncio.TaskGroup() as group:
+        caller = group.create_task(writer.call("RPUSH", "numbers", 0))
+        await asyncio.sleep(0)
+        caller.cancel()
+    push(writer, range(1, 3))
+    async with background(writer.run()):
+        await writer.idle()
+    assert numbers(client) == [0, 1, 2]
+
+
+async def test_idle_waits_for_what_a_reply_brought_about(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer.submit(lambda _: push(writer, range(1, 3)), "RPUSH", "numbers", 0)
+    async with background(writer.run()):
+        await writer.idle()
+        assert numbers(client) == [0, 1, 2]
+
+
+async def test_what_is_queued_while_redis_is_away_happens_when_it_is_back(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """Some was on its way and not executed, some came in between, and some comes after."""
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    replies: list[Reply] = []
+    async with background(writer.run()):
+        push(writer, range(1), replies)
+        await writer.idle()
+        client.client_pause(600_000, all=False)
+        push(writer, range(1, 4), replies)
+        await asyncio.sleep(0)  # the loop's next turn writes them
+        await kill(valkey, client)
+        push(writer, range(4, 6), replies)
+        assert replies == [1]
+        await valkey.start()
+        await writer.idle()
+        push(writer, range(6, 8), replies)
+        await writer.idle()
+    assert numbers(client) == list(range(8))
+    assert replies == list(range(1, 9))
+
+
+async def test_what_has_no_reply_is_sent_again_and_what_has_one_is_not(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """A refused command breaks the batch: those behind it were executed, and are once more."""
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    client.set("refused", "no list")
+    told: list[str] = []
+    first = asyncio.Event()
+    writer.submit(lambda _: (told.append("before"), first.set()), "RPUSH", "before", "value")
+    for key in ("refused", "behind"):
+        writer.submit(lambda _, key=key: told.append(key), "RPUSH", key, "value")
+    async with background(writer.run()):
+        await first.wait()
+        client.delete("refused")
+        await writer.idle()
+    assert told == ["before", "refused", "behind"]
+    assert [client.llen(key) for key in told] == [1, 1, 2]
+
+
+async def test_flushed_scripts_are_loaded_again(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    async with background(writer.run()):
+        assert await writer.call_script(DELETE_IF_EMPTY, ("stream",)) == 0
+        client.script_flush()
+        client.xgroup_create("stream", "group", mkstream=True)
+        push(writer, range(2))
+        assert await writer.call_script(DELETE_IF_EMPTY, ("stream",)) == 1
+        push(writer, range(2, 4))
+        await writer.idle()
+    assert numbers(client) == [0, 1, 2, 3]
+    assert not client.exists("stream")
+
+
+async def test_a_redis_that_does_not_answer_is_left_for_a_new_connection(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    async with (
+        background(writer.run()),
+        redis.asyncio.Redis.from_url(valkey.url) as other,
+        other.monitor() as monitor,
+    ):
+        await writer.call("PING")
+        client.client_pause(600_000, all=False)
+        monkeypatch.setattr(redis_writer_module, "REPLY_TIMEOUT_S", 0.05)
+        writer.submit(lambda _: None, "SET", "key", "value")
+        while not (await monitor.next_command())["command"].startswith("SCRIPT LOAD"):
+            pass
+        monkeypatch.undo()
+        client.client_unpause()
+        await writer.idle()
+    assert client.get("key") == "value"
