@@ -12,6 +12,7 @@ from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server import serve as run_server
+from teltonika.server.durability import Durability
 from teltonika.server.errors import InvalidRedisUrlError
 from teltonika.server.logs import LogFormat, LogLevel, configure_logs
 
@@ -52,6 +53,16 @@ def serve(
             help="Trim streams to about so many entries; 0 never does.", min=0, max=2**63 - 1
         ),
     ] = DEFAULTS.stream_maxlen,
+    durability: Annotated[
+        Durability | None,
+        typer.Option(
+            help="Where a record is before its ACK. A Redis that cannot do it is refused.",
+            show_default="fsync if the Redis has an append-only file, else memory",
+        ),
+    ] = DEFAULTS.durability,
+    replicas: Annotated[
+        int, typer.Option(help="Replicas that must have it, with --durability replica.", min=1)
+    ] = DEFAULTS.replicas,
     dedupe_days: Annotated[
         int,
         typer.Option(
@@ -139,6 +150,8 @@ def serve(
         key_prefix=key_prefix,
         max_unconfirmed_total_bytes=max_unconfirmed_bytes,
         stream_maxlen=stream_maxlen,
+        durability=durability,
+        replicas=replicas,
         dedupe_days=dedupe_days,
         command_timeout_s=command_timeout,
         command_queue_size=command_queue_size,

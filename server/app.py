@@ -11,8 +11,15 @@ from redis.exceptions import RedisError
 
 from teltonika.server.config import ServerSettings
 from teltonika.server.data_dir import DataDirectory
+from teltonika.server.durability import (
+    CONFIRMED,
+    SYNCED_ALWAYS,
+    Durability,
+    Promise,
+    check_durability,
+)
 from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
-from teltonika.server.errors import DataDirectoryBusyError, RedisUnavailableError
+from teltonika.server.errors import DataDirectoryBusyError, RedisUnavailableError, WeakRedisError
 from teltonika.server.instance import Instance, background
 from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
 
@@ -45,7 +52,7 @@ async def serve(
         instance_id = _claim_instance_id(settings, stack)
         try:
             async with given_up_on(stop):
-                redis_url = await stack.enter_async_context(_redis(settings))
+                redis_url, promise = await stack.enter_async_context(_redis(settings))
         except TimeoutError:
             log.info("stopped", before="it had started")
             return
@@ -54,10 +61,10 @@ async def serve(
             address = Listening(
                 settings.host, port, redacted_url(redis_url), instance_id, os.getpid()
             )
-            log.info("listening", **msgspec.structs.asdict(address))
+            log.info("listening", **msgspec.structs.asdict(address), durability=promise.durability)
             on_listening(address)
 
-        await Instance(settings, instance_id, redis_url).run(stop, tell)
+        await Instance(settings, instance_id, redis_url, promise).run(stop, tell)
 
 
 @contextlib.asynccontextmanager
@@ -89,28 +96,31 @@ def _claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStac
 
 
 @contextlib.asynccontextmanager
-async def _redis(settings: ServerSettings) -> AsyncIterator[str]:
-    """The URL of the Redis that was named, or of an embedded one that lives as long as the body."""
+async def _redis(settings: ServerSettings) -> AsyncIterator[tuple[str, Promise]]:
+    """The Redis that was named, or an embedded one that lives as long as the body.
+
+    Its URL, and what it promises.
+    """
     if settings.redis_url is not None:
-        await _check_redis(settings.redis_url)
-        yield settings.redis_url
+        yield settings.redis_url, await _check_redis(settings.redis_url, settings)
         return
+    promise = _promise_of_ours(settings.durability)
     embedded = EmbeddedValkey(settings.data_dir / SUBDIRECTORY)
     await embedded.start()
     try:
         async with background(embedded.keep_up()):
-            yield embedded.url
+            yield embedded.url, promise
     finally:
         await embedded.stop()
 
 
-async def _check_redis(url: str) -> None:
+async def _check_redis(url: str, settings: ServerSettings) -> Promise:
     """A Redis that is wrong from the start is a mistake to tell, not one to wait for."""
     link = RedisLink(check_redis_url(url))
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await link.connect()
-            await link.execute("PING")
+            return await check_durability(link, settings.durability, settings.replicas)
     except TimeoutError:
         raise RedisUnavailableError(
             f"cannot use the Redis at {redacted_url(url)}: no answer in {CHECK_TIMEOUT_S:g} s"
@@ -121,3 +131,12 @@ async def _check_redis(url: str) -> None:
         ) from error
     finally:
         await link.close()
+
+
+def _promise_of_ours(wanted: Durability | None) -> Promise:
+    """The embedded Valkey syncs before it confirms, whatever is asked; it has no replicas."""
+    if wanted is Durability.REPLICA:
+        raise WeakRedisError(
+            "the embedded Valkey has no replicas: --durability replica needs --redis"
+        )
+    return CONFIRMED if wanted is Durability.MEMORY else SYNCED_ALWAYS

@@ -6,6 +6,7 @@ import msgspec
 import platformdirs
 
 from teltonika.codecs import MAX_PACKET_SIZE
+from teltonika.server.durability import Durability
 from teltonika.server.keys import TELEMETRY_STREAM, Keys
 
 
@@ -32,6 +33,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     telemetry_stream: str = TELEMETRY_STREAM
     stream_maxlen: int = 1_000_000
     """Entries the stream is trimmed to, roughly; 0 never trims."""
+
+    durability: Durability | None = None
+    """What must have happened before an ACK; None is the best that the Redis is set up for."""
+    replicas: int = 1
+    """How many replicas must have a record, with durability ``replica``."""
 
     dedupe_days: int = 30
     """A device without a new record for so many days is forgotten: what it sends is new then."""

@@ -5,6 +5,7 @@ ServerError
 ├── EmbeddedRedisError       the embedded Valkey does not start, or does not end
 ├── InvalidRedisUrlError     not a URL that leads to a Redis
 ├── RedisUnavailableError    the Redis that was named does not answer
+├── WeakRedisError           it cannot keep what the server is to promise
 ├── ListenError              the port cannot be listened on
 └── SupersededError          another process has this instance's id now
 """
@@ -27,6 +28,10 @@ class InvalidRedisUrlError(ServerError):
 
 
 class RedisUnavailableError(ServerError):
+    pass
+
+
+class WeakRedisError(ServerError):
     pass
 
 

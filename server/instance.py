@@ -15,6 +15,7 @@ from teltonika.server.config import ServerSettings
 from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
 from teltonika.server.dedupe_sweeper import DedupeSweeper
+from teltonika.server.durability import Promise
 from teltonika.server.errors import SupersededError
 from teltonika.server.heartbeat import Heartbeat
 from teltonika.server.janitor import Janitor
@@ -28,7 +29,9 @@ log = structlog.get_logger()
 class Instance:
     """The parts of an instance, put together."""
 
-    def __init__(self, settings: ServerSettings, instance_id: str, redis_url: str) -> None:
+    def __init__(
+        self, settings: ServerSettings, instance_id: str, redis_url: str, promise: Promise
+    ) -> None:
         keys = settings.keys
         run_id = secrets.token_hex(8)
         self._settings = settings
@@ -44,7 +47,7 @@ class Instance:
             stream_maxlen=settings.stream_maxlen,
         )
         self._listener = Listener(
-            settings, redis_url, instance_id, self._registry, ledger, self._counters
+            settings, redis_url, promise, instance_id, self._registry, ledger, self._counters
         )
         self._consumer = CommandConsumer(
             redis_url,

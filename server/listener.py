@@ -9,6 +9,7 @@ from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
 from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
+from teltonika.server.durability import Promise
 from teltonika.server.errors import ListenError
 from teltonika.server.publisher import Publisher
 from teltonika.server.session import Pause, Session
@@ -26,6 +27,7 @@ class Listener:
         self,
         settings: ServerSettings,
         redis_url: str,
+        promise: Promise,
         instance_id: str,
         registry: ConnectionRegistry,
         ledger: CommandLedger,
@@ -38,6 +40,7 @@ class Listener:
             settings.keys,
             settings.stream_maxlen,
             settings.max_unconfirmed_total_bytes,
+            promise,
             counters,
             full=self._pause_all,
             drained=self._resume_all,

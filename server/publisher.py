@@ -24,6 +24,7 @@ from redis.exceptions import RedisError, ResponseError
 from teltonika.codecs import AvlPacket
 from teltonika.server.counters import Counters
 from teltonika.server.dedupe import day_stamp
+from teltonika.server.durability import DurabilityNotReachedError, Promise
 from teltonika.server.keys import Keys
 from teltonika.server.redis_link import RedisLink, pack_command
 from teltonika.server.scripts import STORE_PACKET
@@ -64,6 +65,9 @@ class RedisRefusedError(Exception):
     """Redis answered commands with an error; whatever it refused is still to be written."""
 
 
+NOT_CONFIRMED = (RedisRefusedError, DurabilityNotReachedError)
+
+
 class Publisher:
     """Writes packets to the telemetry stream. `run` does the work; `submit` only queues.
 
@@ -77,6 +81,7 @@ class Publisher:
         keys: Keys,
         stream_maxlen: int,
         max_unconfirmed_bytes: int,
+        promise: Promise,
         counters: Counters,
         *,
         full: Callable[[], None],
@@ -86,6 +91,7 @@ class Publisher:
         self._keys = (keys.telemetry, keys.dedupe)
         self._maxlen = stream_maxlen
         self._max_unconfirmed_bytes = max_unconfirmed_bytes
+        self._promise = promise
         self._counters = counters
         self._full = full
         self._drained = drained
@@ -93,6 +99,7 @@ class Publisher:
 
         self._pending: deque[_Submission] = deque()
         self._in_flight: deque[deque[_Submission]] = deque()
+        self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[_Submission] = []
         self._refusal = ""
         self._failures = 0  # in a row; a confirmation ends the row
@@ -104,7 +111,8 @@ class Publisher:
     @property
     def unconfirmed_packets(self) -> int:
         """Packets that were submitted and are not confirmed."""
-        return len(self._pending) + sum(map(len, self._in_flight)) + len(self._refused)
+        in_flight = sum(map(len, self._in_flight)) + len(self._stored) + len(self._refused)
+        return len(self._pending) + in_flight
 
     @property
     def is_full(self) -> bool:
@@ -136,7 +144,7 @@ class Publisher:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._write_batches(link))
                     group.create_task(self._read_replies(link))
-            except* (RedisError, OSError, TimeoutError, RedisRefusedError) as errors:
+            except* (RedisError, OSError, TimeoutError, *NOT_CONFIRMED) as errors:
                 self._failures += 1
                 self._counters.redis_failures += 1
                 log.warning(
@@ -161,7 +169,10 @@ class Publisher:
             self._in_flight.append(batch)
             self._sent.set()
             self._wake_writer()
-            await link.write(b"".join([submission.command for submission in batch]))
+            commands = [submission.command for submission in batch]
+            if batch:
+                commands.append(self._promise.command)
+            await link.write(b"".join(commands))
 
     async def _read_replies(self, link: RedisLink) -> None:
         while True:
@@ -181,6 +192,8 @@ class Publisher:
         A packet that was stored behind a refused one of its session is asked for again with
         it: its device would take the acknowledgement for the refused packet's.
         """
+        if not batch:
+            return
         while batch:
             try:
                 stored = await link.read_reply()
@@ -193,7 +206,18 @@ class Publisher:
                 self._refused.append(submission)
             else:
                 assert isinstance(stored, int)
-                self._confirm(submission, stored)
+                self._stored.append((submission, stored))
+                if not self._promise.command:
+                    self._confirm_stored()
+        if self._promise.command:
+            if not self._promise.is_kept(await link.read_reply()):
+                raise DurabilityNotReachedError(f"no {self._promise.durability} in time")
+            self._confirm_stored()
+
+    def _confirm_stored(self) -> None:
+        for submission, stored in self._stored:
+            self._confirm(submission, stored)
+        self._stored.clear()
 
     def _confirm(self, submission: _Submission, stored: int) -> None:
         self._failures = 0
@@ -229,7 +253,9 @@ class Publisher:
 
     def _take_back(self) -> None:
         """The connection is gone: what it did not confirm is pending again."""
-        again = [*self._refused, *chain.from_iterable(self._in_flight)]
+        again = [submission for submission, _ in self._stored]
+        again += [*self._refused, *chain.from_iterable(self._in_flight)]
+        self._stored = []
         self._refused = []
         self._in_flight.clear()
         self._sent.clear()

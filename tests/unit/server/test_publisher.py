@@ -24,6 +24,7 @@ from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server import publisher as publisher_module
 from teltonika.server.app import background
 from teltonika.server.counters import Counters
+from teltonika.server.durability import SYNCED_ALWAYS
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.keys import Keys
 from teltonika.server.publisher import Publisher
@@ -107,6 +108,7 @@ def publisher_for(
         Keys(),
         maxlen,
         max_unconfirmed_bytes,
+        SYNCED_ALWAYS,
         counters or Counters(),
         full=limits.full,
         drained=limits.drained,

@@ -1,0 +1,113 @@
+"""What must have happened in Redis before a device gets its ACK, and whether a Redis can do it."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import cast
+
+import msgspec
+import structlog
+from redis.exceptions import ResponseError
+
+from teltonika.server.errors import WeakRedisError
+from teltonika.server.redis_link import RedisLink, Reply, pack_command
+
+log = structlog.get_logger()
+
+WAIT_MS = 10_000
+"""After so long without fsync or replica a batch is written again, on another connection."""
+
+
+class Durability(StrEnum):
+    """Where a record is before it is acknowledged. Each includes the one before."""
+
+    MEMORY = "memory"
+    """Redis confirmed it."""
+    FSYNC = "fsync"
+    """It is on disk, too."""
+    REPLICA = "replica"
+    """It is in so many replicas, too; on their disks if Redis is set so."""
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """How a durability is waited for: once for a batch, behind its commands."""
+
+    durability: Durability
+    command: bytes = b""
+    """Empty: what Redis confirms is durable enough."""
+    is_kept: Callable[[Reply], bool] = bool
+    """By the reply to ``command``."""
+
+
+CONFIRMED = Promise(Durability.MEMORY)
+SYNCED_ALWAYS = Promise(Durability.FSYNC)
+"""For a Redis of our own, which syncs before it confirms anything."""
+
+
+class DurabilityNotReachedError(Exception):
+    """A batch is in Redis' memory, and not where it must be: it is not acknowledged."""
+
+
+def promise_of(durability: Durability, replicas: int) -> Promise:
+    """How to wait for it."""
+    if durability is Durability.MEMORY:
+        return CONFIRMED
+    if durability is Durability.FSYNC:
+        command = pack_command("WAITAOF", 1, 0, WAIT_MS)
+        return Promise(durability, command, lambda reply: cast("list[int]", reply)[0] >= 1)
+    command = pack_command("WAIT", replicas, WAIT_MS)
+    return Promise(durability, command, lambda reply: cast(int, reply) >= replicas)
+
+
+async def check_durability(link: RedisLink, wanted: Durability | None, replicas: int) -> Promise:
+    """The promise that this Redis is to keep.
+
+    One that was asked for, and that it cannot keep, raises WeakRedisError. Where none was asked
+    for it is the best of memory and fsync, with a warning if that is memory.
+    """
+    config = await _read_config(link)
+    weaknesses = []
+    if config.get("maxmemory", "0") != "0" and config.get("maxmemory-policy") != "noeviction":
+        policy = config.get("maxmemory-policy")
+        weaknesses.append(
+            f"it evicts keys when its memory is full (maxmemory-policy {policy}): set noeviction"
+        )
+    no_aof = "it keeps no append-only file: set appendonly yes, or choose --durability memory"
+    if wanted is Durability.FSYNC and config.get("appendonly", "yes") != "yes":
+        weaknesses.append(no_aof)
+    if wanted is Durability.REPLICA:
+        connected = await _connected_replicas(link)
+        if connected < replicas:
+            weaknesses.append(f"it has {connected} replicas, and {replicas} are asked for")
+    if wanted is None:
+        wanted = Durability.FSYNC if config.get("appendonly") == "yes" else Durability.MEMORY
+        if wanted is Durability.MEMORY:
+            weaknesses.append(no_aof)
+        for weakness in weaknesses:
+            log.warning("redis_is_weak", weakness=weakness, durability=wanted)
+    elif weaknesses:
+        raise WeakRedisError(
+            f"this Redis cannot keep --durability {wanted}: {'; '.join(weaknesses)}"
+        )
+    return promise_of(wanted, replicas)
+
+
+async def _read_config(link: RedisLink) -> dict[str, str]:
+    """What matters of Redis' settings; empty if it does not tell."""
+    config: dict[str, str] = {}
+    for name in ("appendonly", "maxmemory", "maxmemory-policy"):
+        try:
+            reply = cast("list[bytes]", await link.execute("CONFIG", "GET", name))
+        except ResponseError as error:  # a managed Redis often forbids it
+            log.warning("redis_config_unknown", error=str(error))
+            return {}
+        config |= {reply[0].decode(): reply[1].decode()} if reply else {}
+    return config
+
+
+async def _connected_replicas(link: RedisLink) -> int:
+    info = cast(bytes, await link.execute("INFO", "replication")).decode()
+    for line in info.splitlines():
+        name, _, value = line.partition(":")
+        if name == "connected_slaves":
+            return int(value)
+    return 0
