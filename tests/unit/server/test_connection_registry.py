@@ -171,6 +171,18 @@ async def test_restoring_brings_back_no_device_that_is_gone(
     assert entries(client) == {OTHER_IMEI: "here"}
 
 
+async def test_restoring_writes_what_has_just_changed_first(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    put(client, IMEI, "there")
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    registry = registry_for(writer)
+    async with background(writer.run()):
+        registry.connected(IMEI)
+        await registry.restore()
+    assert entries(client) == {IMEI: "here"}
+
+
 async def test_a_run_that_was_superseded_writes_nothing(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:

@@ -201,6 +201,19 @@ async def test_an_instance_that_comes_back_during_the_clean_up_keeps_everything(
     assert one.counters == Counters()
 
 
+async def test_a_run_that_was_only_silent_for_long_keeps_its_commands_and_is_not_forgotten(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    connect(client, DEAD, *IMEIS)
+    publish(client, "c1")
+    writer = BetweenLookAndDeed(valkey, lambda: beat(client, DEAD))
+    async with background(writer.run()):
+        await Someone(writer, "someone").look_twice()
+    assert client.hgetall(KEYS.runs) == {DEAD: "dead's run"}
+    assert client.xlen(OUTBOUND) == 1
+    assert endings(client) == []
+
+
 async def test_entries_of_an_instance_of_which_nothing_else_is_known_go_too(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:

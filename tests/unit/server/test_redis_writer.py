@@ -143,18 +143,15 @@ async def test_a_redis_that_does_not_answer_is_left_for_a_new_connection(
     valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = RedisWriter(valkey.url, SCRIPTS)
-    async with (
-        background(writer.run()),
-        redis.asyncio.Redis.from_url(valkey.url) as other,
-        other.monitor() as monitor,
-    ):
+    async with background(writer.run()), redis.asyncio.Redis.from_url(valkey.url) as other:
         await writer.call("PING")
         client.client_pause(600_000, all=False)
-        monkeypatch.setattr(redis_writer_module, "REPLY_TIMEOUT_S", 0.05)
-        writer.submit(lambda _: None, "SET", "key", "value")
-        while not (await monitor.next_command())["command"].startswith("SCRIPT LOAD"):
-            pass
-        monkeypatch.undo()
+        async with other.monitor() as monitor:
+            monkeypatch.setattr(redis_writer_module, "REPLY_TIMEOUT_S", 0.05)
+            writer.submit(lambda _: None, "SET", "key", "value")
+            while not (await monitor.next_command())["command"].startswith("SCRIPT LOAD"):
+                pass
+            monkeypatch.undo()
         client.client_unpause()
         await writer.idle()
     assert client.get("key") == "value"
