@@ -12,6 +12,7 @@ from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server import serve as run_server
+from teltonika.server.authority import Authority
 from teltonika.server.durability import Durability
 from teltonika.server.errors import InvalidRedisUrlError
 from teltonika.server.logs import LogFormat, LogLevel, configure_logs
@@ -53,6 +54,16 @@ def serve(
             help="Trim streams to about so many entries; 0 never does.", min=0, max=2**63 - 1
         ),
     ] = DEFAULTS.stream_maxlen,
+    authority: Annotated[
+        Authority,
+        typer.Option(help="Which devices are known: all, or those in the set devices:allowed."),
+    ] = DEFAULTS.authority,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Turn devices away that are not on the allow-list.")
+    ] = DEFAULTS.strict,
+    authority_refresh: Annotated[
+        float, typer.Option(help="Seconds between readings of the allow-list.", min=0.1)
+    ] = DEFAULTS.authority_refresh_s,
     durability: Annotated[
         Durability | None,
         typer.Option(
@@ -138,6 +149,8 @@ def serve(
     configure_logs(log_format, log_level)
     if not host:
         fail("--host: 0.0.0.0 is every IPv4 address, :: every address", USAGE)
+    if strict and authority is not Authority.ALLOW_LIST:
+        fail("--strict: there is no list to be on without --authority allow-list", USAGE)
     if heartbeat_ttl <= heartbeat_interval:
         fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
     settings = ServerSettings(
@@ -150,6 +163,9 @@ def serve(
         key_prefix=key_prefix,
         max_unconfirmed_total_bytes=max_unconfirmed_bytes,
         stream_maxlen=stream_maxlen,
+        authority=authority,
+        strict=strict,
+        authority_refresh_s=authority_refresh,
         durability=durability,
         replicas=replicas,
         dedupe_days=dedupe_days,

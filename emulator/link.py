@@ -155,6 +155,7 @@ class DeviceLink:
         self.device.stop()
         if not self._running:  # it will end as soon as it begins
             return
+        self.wake()  # what was due in this very moment is not any more
         if self.device.state is not DeviceState.AWAITING_ACK and not self._patience.expired():
             self._patience.reschedule(self._loop.time())
 

@@ -6,6 +6,7 @@ import msgspec
 import platformdirs
 
 from teltonika.codecs import MAX_PACKET_SIZE
+from teltonika.server.authority import Authority
 from teltonika.server.durability import Durability
 from teltonika.server.keys import TELEMETRY_STREAM, Keys
 
@@ -33,6 +34,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     telemetry_stream: str = TELEMETRY_STREAM
     stream_maxlen: int = 1_000_000
     """Entries the stream is trimmed to, roughly; 0 never trims."""
+
+    authority: Authority = Authority.ALLOW_ALL
+    strict: bool = False
+    """Turn unknown devices away; else they are only told of in the log."""
+    authority_refresh_s: float = 60.0
 
     durability: Durability | None = None
     """What must have happened before an ACK; None is the best that the Redis is set up for."""

@@ -9,6 +9,10 @@ class Counters(msgspec.Struct):
     connections: int = 0
     handshakes_accepted: int = 0
     handshakes_rejected: int = 0
+    handshakes_unknown: int = 0
+    """Devices that are not on the allow-list, rejected or not."""
+    allow_list_evictions: int = 0
+    """Connections that were closed because their device was taken off the list."""
     takeovers: int = 0
     packets: int = 0
     """Whole, checked, decoded AVL packets."""

@@ -4,18 +4,23 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
+
+from teltonika.server.command_consumer import parse_entries
+from teltonika.server.redis_link import RedisLink
 
 BLOCK_MS = 1_000
 
 
 async def follow(redis_url: str, stream: str) -> AsyncIterator[dict[str, Any]]:
     """The payload of each entry, from the first that is there; until cancelled."""
-    async with Redis.from_url(redis_url, socket_timeout=None, protocol=2) as client:
-        seen = b"0"
+    link = RedisLink(redis_url)
+    try:
+        await link.connect()
+        seen = "0"
         while True:
-            reply = await client.xread({stream: seen}, block=BLOCK_MS)
-            for _, entries in cast("list[tuple[bytes, list[tuple[bytes, Any]]]]", reply):
-                for entry_id, fields in entries:
-                    seen = entry_id
-                    yield msgspec.json.decode(fields[b"payload"])
+            reply = await link.execute("XREAD", "BLOCK", BLOCK_MS, "STREAMS", stream, seen)
+            for entry_id, fields in parse_entries(reply):
+                seen = entry_id
+                yield msgspec.json.decode(cast("dict[bytes, bytes]", fields)[b"payload"])
+    finally:
+        await link.close()

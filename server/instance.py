@@ -86,6 +86,8 @@ class Instance:
             await listener.listen()
             try:
                 async with background(self._writer.run(), self._registry.run()):
+                    if listener.allow_list is not None:
+                        await listener.allow_list.load()
                     started_ms = await self._heartbeat.take_over()
                     await listener.start()
                     on_listening(listener.port)
@@ -98,11 +100,14 @@ class Instance:
         log.info("stopped", **msgspec.structs.asdict(self._counters))
 
     async def _work(self, stop: asyncio.Event, started_ms: int) -> None:
+        allow_list = self._listener.allow_list
+        more = [] if allow_list is None else [allow_list.run()]
         async with background(
             self._heartbeat.run(),
             self._consumer.run(started_ms),
             self._janitor.run(),
             self._sweeper.run(),
+            *more,
         ):
             await stop.wait()
 

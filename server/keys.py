@@ -35,6 +35,16 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.telemetry}:messages"
 
     @property
+    def allowed(self) -> str:
+        """Set: the IMEIs of known devices."""
+        return f"{self.prefix}devices:allowed"
+
+    @property
+    def allowed_changed(self) -> str:
+        """Channel: any message on it says that ``allowed`` has changed."""
+        return f"{self.allowed}:changed"
+
+    @property
     def registry(self) -> str:
         """Hash: IMEI to the id of the instance that holds its connection."""
         return f"{self.prefix}connections:registry"

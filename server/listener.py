@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from teltonika.server.authority import AllowList, Authority
 from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
@@ -52,6 +53,11 @@ class Listener:
         self._sessions: set[Session] = set()
         self._by_imei: dict[str, Session] = {}
         self._registry = registry
+        self.allow_list: AllowList | None = None
+        if settings.authority is Authority.ALLOW_LIST:
+            self.allow_list = AllowList(
+                redis_url, settings.keys, settings.authority_refresh_s, self._allow_list_changed
+            )
         self.commands = CommandDispatcher(self._by_imei, ledger, settings, instance_id, counters)
         self._draining = False
         self._empty = asyncio.Event()
@@ -61,6 +67,10 @@ class Listener:
     def devices(self) -> int:
         """Connections that have said their IMEI."""
         return len(self._by_imei)
+
+    def is_known(self, imei: str) -> bool | None:
+        """Whether the device is on the allow-list; None where there is no list."""
+        return None if self.allow_list is None else imei in self.allow_list
 
     async def listen(self) -> None:
         """Take the port; nobody is accepted before `start`. Raises ListenError."""
@@ -159,6 +169,13 @@ class Listener:
         self.session_unusable(session)
         if not self._sessions:
             self._empty.set()
+
+    def _allow_list_changed(self) -> None:
+        if not self.settings.strict:
+            return
+        for session in [s for s in self._by_imei.values() if not self.is_known(s.imei or "")]:
+            self.counters.allow_list_evictions += 1
+            session.abort("taken off the allow-list")
 
     # -- the publisher calls these ---------------------------------------------------------
 

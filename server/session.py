@@ -224,8 +224,18 @@ class Session(asyncio.Protocol):
             self._flush()
             self.end("rejected: the IMEI's check digit is wrong")
             return False
+        known = listener.is_known(imei)
+        if known is False:
+            listener.counters.handshakes_unknown += 1
+            if listener.settings.strict:
+                listener.counters.handshakes_rejected += 1
+                self._connection.reject()
+                self._flush()
+                self.end("rejected: not on the allow-list")
+                return False
         listener.counters.handshakes_accepted += 1
-        log.info("device_connected", **self._names(), luhn_valid=luhn_valid)
+        labels = {} if known is None else {"known": known}
+        log.info("device_connected", **self._names(), luhn_valid=luhn_valid, **labels)
         self._connection.accept()
         self._flush()
         listener.session_identified(self)

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -54,31 +54,51 @@ class Balancer:
         self.broken = 0
         self._rng = rng
         self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
-    async def serve(self) -> asyncio.Server:
-        return await asyncio.start_server(self._connect, "127.0.0.1", 0)
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        """Its port; in the end every connection is closed."""
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            self.cut_all()
+            await asyncio.gather(*self._connections)
+            await server.wait_closed()
 
     def cut_all(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            port = self._rng.choice(sorted(self.ports.values()))
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        except (OSError, IndexError):
-            writer.transport.abort()
-            return
-        both = (writer, inner_writer)
-        self._writers.update(both)
-        try:
-            async with asyncio.TaskGroup() as group:
+    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._carry(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with self._open(writer):
+            try:
+                port = self._rng.choice(sorted(self.ports.values()))
+                inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+            except (OSError, IndexError):  # no instance is there
+                return
+            async with self._open(inner_writer), asyncio.TaskGroup() as group:
+                both = (writer, inner_writer)
                 group.create_task(self._pump(reader, inner_writer, both))
                 group.create_task(self._pump(inner_reader, writer, both))
+
+    @contextlib.asynccontextmanager
+    async def _open(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+        self._writers.add(writer)
+        try:
+            yield
         finally:
-            self._writers.difference_update(both)
-            for one in both:
-                one.transport.abort()
+            self._writers.discard(writer)
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _pump(
         self,
@@ -124,8 +144,6 @@ class Report:
     doubled: int = 0
     unsent: int = 0
     """Stored and never sent."""
-    unfinished: int = 0
-    """Devices whose last packet was not acknowledged in the end."""
     faults: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
@@ -155,34 +173,31 @@ class Campaign:
         self._client = await asyncio.to_thread(self._valkey.start)
         for name in INSTANCES:
             await self._start(name)
-        async with self._running_devices() as links:
-            await self._faults()
-            await self._all_running()
-            for link in links:
-                link.stop()
         try:
+            async with self._running_devices() as links:
+                await self._faults()
+                await self._all_running()
+                for link in links:
+                    link.stop()
             self._compare(links)
         finally:
-            for server in self._servers.values():
-                await asyncio.to_thread(server.__exit__, None, None, None)
+            for name in list(self._servers):
+                with self._dropped(name) as server:
+                    await asyncio.to_thread(server.stop)
             self._client.close()
             self._valkey.kill()
         return self.report
 
     @contextlib.asynccontextmanager
     async def _running_devices(self) -> AsyncIterator[list[DeviceLink]]:
-        front = await self._balancer.serve()
-        port = int(front.sockets[0].getsockname()[1])
         links = []
-        for number in range(DEVICES):
-            settings = device_settings(number, port, self.report.seed)
-            device = assemble_device(imei_of(number), settings, 0)
-            links.append(DeviceLink(device, settings, Random(number), self._witness))
-        async with asyncio.TaskGroup() as group:
-            for link in links:
-                group.create_task(link.run())
+        async with self._balancer.serving() as port, asyncio.TaskGroup() as group:
+            for number in range(DEVICES):
+                settings = device_settings(number, port, self.report.seed)
+                device = assemble_device(imei_of(number), settings, 0)
+                links.append(DeviceLink(device, settings, Random(number), self._witness))
+                group.create_task(links[-1].run())
             yield links
-        front.close()
 
     async def _faults(self) -> None:
         kinds: dict[str, Callable[[], Coroutine[None, None, None]]] = {
@@ -210,12 +225,14 @@ class Campaign:
 
     async def _kill_server(self) -> None:
         name = self._rng.choice(INSTANCES)
-        self._drop(name).kill()
+        with self._dropped(name) as server:
+            server.kill()
         await self._start(name)
 
     async def _restart_server(self) -> None:
         name = self._rng.choice(INSTANCES)
-        assert await asyncio.to_thread(self._drop(name).stop) == 0
+        with self._dropped(name) as server:
+            assert await asyncio.to_thread(server.stop) == 0
         await self._start(name)
 
     async def _pause_server(self) -> None:
@@ -231,7 +248,8 @@ class Campaign:
 
     async def _kill_both(self) -> None:
         name = self._rng.choice(INSTANCES)
-        self._drop(name).kill()
+        with self._dropped(name) as server:
+            server.kill()
         self._valkey.kill()
         await self._start_valkey()
         await self._start(name)
@@ -256,11 +274,12 @@ class Campaign:
         )
         self._balancer.ports[name] = self._servers[name].port
 
-    def _drop(self, name: str) -> ServerProcess:
-        server = self._servers.pop(name)
+    @contextlib.contextmanager
+    def _dropped(self, name: str) -> Iterator[ServerProcess]:
+        """An instance that devices are led to no more, to be ended."""
         del self._balancer.ports[name]
-        server.redis.close()
-        return server
+        with self._servers.pop(name) as server:
+            yield server
 
     async def _start_valkey(self) -> None:
         self._client.close()
@@ -284,7 +303,6 @@ class Campaign:
         report.lost = len(acknowledged - stored.keys())
         report.doubled = sum(count - 1 for count in stored.values())
         report.unsent = len(stored.keys() - sent)
-        report.unfinished = sum(link.device.has_unacknowledged for link in links)
 
 
 def imei_of(number: int) -> str:

@@ -1,6 +1,7 @@
 """Which entries of an outbound stream are commands, and what is said of those that are not."""
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,7 @@ def test_what_is_required_is_neither_missing_nor_empty(name: str, left_out: bool
         ("expires_at", "tomorrow", "found 'tomorrow'"),
         ("expires_at", "2026-02-30T00:00:00Z", "found '2026-02-30T00:00:00Z'"),
         ("expires_at", "-1", "found '-1'"),
+        ("expires_at", "١٧٦٩٨٤٦٤٠٠١٢٣", "found"),
         ("expires_at", "1" * 16, "found '1111111111111111'"),
         ("expires_at", "x" * 41, f"found '{'x' * 40}'$"),
         ("timeout_s", "soon", "found 'soon'"),
@@ -121,6 +123,18 @@ def test_limits_themselves_are_taken() -> None:
 )
 def test_expires_at_is_iso_8601_or_epoch_milliseconds(text: str, expires_ms: int) -> None:
     assert read(expires_at=text).expires_ms == expires_ms
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_server_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert read(expires_at="2026-01-31T08:00:00").expires_ms == 1_769_846_400_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("name", ["codec", "expires_at", "timeout_s"])

@@ -132,6 +132,19 @@ async def test_a_command_is_handed_on_and_stays_until_it_has_ended(
     assert statuses(client) == [("c1", "failed", "timeout")]
 
 
+async def test_the_stream_and_its_group_are_there_before_the_first_command(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    async with (
+        redis.asyncio.Redis.from_url(valkey.url) as other,
+        other.monitor() as monitor,
+        consuming(valkey),
+    ):
+        while not (await monitor.next_command())["command"].startswith("XREADGROUP"):
+            pass
+        assert [group["name"] for group in client.xinfo_groups(OUTBOUND)] == [GROUP]
+
+
 async def test_a_command_from_before_the_first_start_is_not_lost(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
