@@ -116,7 +116,9 @@ def ceiling(server: Listening, packets: list[bytes]) -> float:
     commands = [
         pack_command("EVALSHA", STORE_PACKET.sha, 2, KEYS.telemetry, KEYS.dedupe, *arguments)
         for packet in packets
-        for arguments, _ in (packet_arguments(imei, avl_packet(packet), MAXLEN, day_stamp(0)),)
+        for arguments, _ in (
+            packet_arguments(imei, avl_packet(packet), MAXLEN, day_stamp(0), bytes(8)),
+        )
     ]
     packed = b"".join(commands)
     reader = hiredis.Reader()

@@ -14,6 +14,8 @@ class Counters(msgspec.Struct):
     allow_list_evictions: int = 0
     """Connections that were closed because their device was taken off the list."""
     takeovers: int = 0
+    superseded_connections: int = 0
+    """Connections on which packets came after the device had a newer one, to another instance."""
     packets: int = 0
     """Whole, checked, decoded AVL packets."""
     records: int = 0

@@ -27,7 +27,7 @@ from teltonika.server.dedupe import day_stamp
 from teltonika.server.durability import DurabilityNotReachedError, Promise
 from teltonika.server.keys import Keys
 from teltonika.server.redis_link import RedisLink, pack_command
-from teltonika.server.scripts import STORE_PACKET
+from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
 from teltonika.server.streams import packet_arguments
 
 log = structlog.get_logger()
@@ -47,14 +47,23 @@ class Submitter(Protocol):
     def ended(self) -> bool:
         """Whether nobody waits for the confirmation any more."""
 
+    @property
+    def connection(self) -> bytes:
+        """Eight bytes that no other connection has."""
+
     def confirmed(self, record_count: int, size: int) -> None:
         """Redis has the packet: ``record_count`` records; ``size`` is what `submit` returned."""
+
+    def superseded(self) -> None:
+        """The device has a newer connection, to any instance: nothing of this one is stored."""
 
 
 class _Submission:
     __slots__ = ("command", "record_count", "size", "submitter")
 
-    def __init__(self, submitter: Submitter, command: bytes, record_count: int, size: int) -> None:
+    def __init__(
+        self, submitter: Submitter, command: bytes, record_count: int | None, size: int
+    ) -> None:
         self.submitter = submitter
         self.command = command
         self.record_count = record_count
@@ -118,16 +127,28 @@ class Publisher:
     def is_full(self) -> bool:
         return self._is_full
 
+    def open(self, submitter: Submitter, imei: str) -> None:
+        """A device's handshake was accepted: its packets come from there from now on."""
+        arguments = (imei, day_stamp(time.time()), submitter.connection)
+        packed = pack_command("EVALSHA", OPEN_CONNECTION.sha, 1, self._keys[1], *arguments)
+        self._queue(submitter, packed, None)
+
     def submit(self, submitter: Submitter, imei: str, packet: AvlPacket) -> int:
-        """Queue a packet; ``submitter.confirmed`` is called once it is safe.
+        """Queue a packet of a submitter that is open; ``confirmed`` is called once it is safe.
 
         Returns how many bytes of memory it takes until then, roughly.
         """
-        arguments, repeated = packet_arguments(imei, packet, self._maxlen, day_stamp(time.time()))
+        day = day_stamp(time.time())
+        arguments, repeated = packet_arguments(
+            imei, packet, self._maxlen, day, submitter.connection
+        )
         self._counters.repeated_io_ids += repeated
         packed = pack_command("EVALSHA", STORE_PACKET.sha, 2, *self._keys, *arguments)
+        return self._queue(submitter, packed, len(packet.records))
+
+    def _queue(self, submitter: Submitter, packed: bytes, record_count: int | None) -> int:
         size = len(packed) + SUBMISSION_BYTES
-        self._pending.append(_Submission(submitter, packed, len(packet.records), size))
+        self._pending.append(_Submission(submitter, packed, record_count, size))
         self._unconfirmed_bytes += size
         if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
             self._is_full = True
@@ -159,6 +180,7 @@ class Publisher:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             await link.connect()
             await link.execute("SCRIPT", "LOAD", STORE_PACKET.source)
+            await link.execute("SCRIPT", "LOAD", OPEN_CONNECTION.source)
         if self._failures:
             log.info("redis_connected", failures=self._failures, waiting=self.unconfirmed_packets)
 
@@ -221,9 +243,14 @@ class Publisher:
 
     def _confirm(self, submission: _Submission, stored: int) -> None:
         self._failures = 0
+        self._release(submission)
+        if submission.record_count is None:
+            return
+        if stored < 0:
+            submission.submitter.superseded()
+            return
         self._counters.records_stored += stored
         self._counters.records_known += submission.record_count - stored
-        self._release(submission)
         submission.submitter.confirmed(submission.record_count, submission.size)
 
     def _release(self, submission: _Submission) -> None:

@@ -20,8 +20,11 @@ class Script(msgspec.Struct, frozen=True):
 
 STORE_PACKET = Script.read("store_packet.lua")
 """Keys: the stream, the dedupe hash. Arguments: maxlen (0: never trim), device id, codec, day,
-digests, how many digests to keep behind them, then ts and payload of each record. Answers how many
-records were new."""
+digests, how many digests to keep behind them, connection, then ts and payload of each record.
+Answers how many records were new, or -1 if the device has a newer connection."""
+
+OPEN_CONNECTION = Script.read("open_connection.lua")
+"""Keys: the dedupe hash. Arguments: device id, day, connection."""
 
 COMMAND_STEP = Script.read("command_step.lua")
 """Keys: the responses stream, the command's hash. Arguments: step, entry, owner, seconds to

@@ -1,6 +1,7 @@
 """One device's TCP connection: bytes in to the publisher, acknowledgements out."""
 
 import asyncio
+import os
 from enum import IntFlag
 from typing import TYPE_CHECKING, cast
 
@@ -52,6 +53,7 @@ class Session(asyncio.Protocol):
         "_transport",
         "_unconfirmed_bytes",
         "_unconfirmed_packets",
+        "connection",
         "ended",
         "imei",
         "last_activity",
@@ -72,6 +74,8 @@ class Session(asyncio.Protocol):
         self.ended = False
         """The socket is closed: a confirmation can't be passed on any more."""
         self.imei: str | None = None
+        self.connection = b""
+        """Eight bytes that no other connection has, once the IMEI was accepted."""
         self.peer = ""
         self.last_activity = 0.0
         """When bytes came last, on the loop's clock; until the IMEI came: when it connected."""
@@ -126,6 +130,11 @@ class Session(asyncio.Protocol):
         if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
             self.resume(Pause.OWN_BYTES)
         self._close_if_done()
+
+    def superseded(self) -> None:
+        """Redis knows of a newer connection of this device: its packets are stored from there."""
+        self._listener.counters.superseded_connections += 1
+        self.abort("the device has a newer connection")
 
     def send_command(self, message: CommandMessage) -> None:
         """Hand a command to the socket, as one whole frame."""
@@ -238,6 +247,8 @@ class Session(asyncio.Protocol):
         log.info("device_connected", **self._names(), luhn_valid=luhn_valid, **labels)
         self._connection.accept()
         self._flush()
+        self.connection = os.urandom(8)
+        listener.publisher.open(self, imei)
         listener.session_identified(self)
         return True
 

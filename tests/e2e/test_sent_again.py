@@ -1,5 +1,6 @@
 """What a device sends again is acknowledged again, and stands on the stream once."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -92,3 +93,27 @@ def test_what_was_under_way_when_redis_died(valkey: OwnValkey, start_server: Sta
         assert {device.acknowledged() for _ in range(99)} == {3}
     assert stored(server) == list(range(300))
     client.close()
+
+
+def test_what_an_instance_reads_after_the_device_has_gone_to_another(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    """It was stopped with the packet in its socket; the device sent that to the other, and more."""
+    valkey.start().close()
+    paused, other = (
+        start_server("--instance-id", name, data_dir=name, redis_url=valkey.url)
+        for name in ("a", "b")
+    )
+    with BareDevice(paused.port) as device:
+        device.send(packet(0))
+        assert device.acknowledged() == 1
+        paused.process.send_signal(signal.SIGSTOP)
+        device.send(packet(1))
+        with BareDevice(other.port) as moved:
+            for number in range(1, 100):
+                moved.send(packet(number))
+                assert moved.acknowledged() == 1
+            paused.process.send_signal(signal.SIGCONT)
+            assert device.closed_by_server()
+    assert stored(other) == list(range(100))
+    assert paused.logged("device_disconnected")[0]["reason"] == "the device has a newer connection"

@@ -51,6 +51,8 @@ class Session:
     def __init__(self, publisher: Publisher, imei: str = IMEIS[0]) -> None:
         self.imei = imei
         self.ended = False
+        self.connection = b"a socket"
+        self.was_superseded = asyncio.Event()
         self._numbers: dict[int, int] = {}
         self.when_confirmed: Callable[[], None] = lambda: None
         self._publisher = publisher
@@ -61,6 +63,9 @@ class Session:
         size = self._publisher.submit(self, self.imei, packet(number, records))
         self._numbers[size] = number
         return size
+
+    def superseded(self) -> None:
+        self.was_superseded.set()
 
     def confirmed(self, record_count: int, size: int) -> None:
         self.when_confirmed()
@@ -392,3 +397,20 @@ async def test_the_stream_is_trimmed_to_maxlen_and_never_at_zero(
             session.submit(number, records=3)
         await session.confirmations(33)
     assert numbers(client) == list(range(100))[-left:]
+
+
+async def test_an_older_connection_is_told_that_there_is_a_newer(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    publisher = publisher_for(valkey)
+    async with running(publisher) as older:
+        newer = Session(publisher)
+        newer.connection = b"the next"
+        publisher.open(newer, newer.imei)
+        older.submit(1)
+        newer.submit(2)
+        await older.was_superseded.wait()
+        assert await newer.confirmed_numbers(1) == [2]
+        assert older.confirmations_so_far == 0
+        assert publisher.unconfirmed_packets == 0
+    assert numbers(client) == [0, 2]

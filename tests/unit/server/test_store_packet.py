@@ -8,22 +8,25 @@ from hypothesis import strategies as st
 from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord, decode_packet, encode_packet
 from teltonika.server.dedupe import KEPT_RECORDS, day_stamp, packet_digests
 from teltonika.server.keys import Keys
-from teltonika.server.scripts import STORE_PACKET
+from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
 from teltonika.server.streams import packet_arguments
 
 KEYS = Keys()
 IMEI, OTHER = "356307042441013", "356307042441021"
+CONNECTION, NEWER = b"a socket", b"the next"
 
 
 def record(number: int) -> AvlRecord:
     return AvlRecord(number, 0, 0, 0, 0, 0, 0, 0)
 
 
-def store(client: redis.Redis, *numbers: int, imei: str = IMEI, maxlen: int = 0) -> int:
+def store(
+    client: redis.Redis, *numbers: int, imei: str = IMEI, connection: bytes = CONNECTION
+) -> int:
     """How many of these records were new."""
     packet = decode_packet(encode_packet(AVL_CODECS.by_name("8"), list(map(record, numbers))))
     assert isinstance(packet, AvlPacket)
-    arguments, _ = packet_arguments(imei, packet, maxlen, day_stamp(86_400 * 3))
+    arguments, _ = packet_arguments(imei, packet, 0, day_stamp(86_400 * 3), connection)
     keys = (KEYS.telemetry, KEYS.dedupe)
     new = client.eval(STORE_PACKET.source.decode(), len(keys), *keys, *arguments)
     assert isinstance(new, int)
@@ -74,7 +77,40 @@ def test_what_is_kept_is_bounded(client: redis.Redis) -> None:
     for start in range(0, 900, 255):
         store(client, *range(start, start + 255))
     kept = client.execute_command("HSTRLEN", KEYS.dedupe, IMEI)
-    assert kept == 4 + 8 * (255 + KEPT_RECORDS)
+    assert kept == 12 + 8 * (255 + KEPT_RECORDS)
+
+
+def open_connection(client: redis.Redis, connection: bytes) -> None:
+    script = OPEN_CONNECTION.source.decode()
+    client.eval(script, 1, KEYS.dedupe, IMEI, day_stamp(86_400 * 3), connection)
+
+
+def test_what_comes_late_on_an_older_connection_is_not_stored(client: redis.Redis) -> None:
+    """The instance that has it was stopped, and the device sent it again to another."""
+    open_connection(client, CONNECTION)
+    store(client, 1)
+    open_connection(client, NEWER)
+    assert store(client, 2, connection=NEWER) == 1
+    for start in range(100, 300, 50):  # until 2 is forgotten
+        store(client, *range(start, start + 50), connection=NEWER)
+    assert store(client, 2) == -1
+    assert store(client, connection=CONNECTION) == -1
+    assert stored(client).count(2) == 1
+
+
+def test_a_new_connection_knows_what_the_older_one_brought(client: redis.Redis) -> None:
+    open_connection(client, CONNECTION)
+    store(client, 1, 2)
+    open_connection(client, NEWER)
+    assert store(client, 1, 2, 3, connection=NEWER) == 1
+    open_connection(client, NEWER)  # asked for again, after a lost reply
+    assert store(client, 3, connection=NEWER) == 0
+
+
+def test_where_redis_lost_its_memory_a_connection_goes_on(client: redis.Redis) -> None:
+    open_connection(client, CONNECTION)
+    client.flushall()
+    assert store(client, 1) == 1
 
 
 def test_a_packet_without_records_changes_nothing(client: redis.Redis) -> None:
@@ -85,8 +121,8 @@ def test_a_packet_without_records_changes_nothing(client: redis.Redis) -> None:
 
 def test_a_digest_across_two_others_is_no_match(client: redis.Redis) -> None:
     """The value holds ``0000000A B…``: what lies between two digests is not a third."""
-    client.hset(KEYS.dedupe, IMEI, b"day!" + b"12345678" + b"abcdefgh")
-    arguments = [0, IMEI, "8", b"day!", b"5678abcd", 32, "ts", "payload"]
+    client.hset(KEYS.dedupe, IMEI, b"day!" + CONNECTION + b"12345678" + b"abcdefgh")
+    arguments = [0, IMEI, "8", b"day!", b"5678abcd", 32, CONNECTION, "ts", "payload"]
     keys = (KEYS.telemetry, KEYS.dedupe)
     assert client.eval(STORE_PACKET.source.decode(), 2, *keys, *arguments) == 1
     arguments[4] = b"abcdefgh"
