@@ -3,7 +3,7 @@
 local current = redis.call('GET', KEYS[1])
 if current then
   local ok, value = pcall(cjson.decode, current)
-  if ok and type(value) == 'table' and value.run_id ~= ARGV[1] then
+  if ok and type(value) == 'table' and value.run_id and value.run_id ~= ARGV[1] then
     return 0
   end
 end

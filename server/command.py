@@ -36,8 +36,9 @@ class CommandRef(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What it is remembered by: its id, or its place if it has none."""
-        return self.command_id or f"@{self.entry}"
+        """What it is remembered by: its id, or its place if it has none to be known by."""
+        usable = 0 < len(self.command_id) <= MAX_ID_LENGTH
+        return self.command_id if usable else f"@{self.entry}"
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -62,10 +63,11 @@ class InvalidCommandError(Exception):
 def read_ref(entry: Entry, fields: Mapping[bytes, bytes]) -> CommandRef:
     """Who the entry is, as far as that can be said."""
 
-    def shown(name: bytes) -> str:
-        return fields.get(name, b"").decode("utf-8", "backslashreplace")[:MAX_ID_LENGTH]
+    def shown(name: bytes, length: int = MAX_ID_LENGTH) -> str:
+        return fields.get(name, b"").decode("utf-8", "backslashreplace")[:length]
 
-    return CommandRef(entry, shown(b"command_id"), shown(b"imei"), shown(b"codec") or "12")
+    command_id = shown(b"command_id", MAX_ID_LENGTH + 1)  # one that is too long stays so
+    return CommandRef(entry, command_id, shown(b"imei"), shown(b"codec") or "12")
 
 
 def read_command(
@@ -87,7 +89,7 @@ def read_command(
     if len(texts["command_id"]) > MAX_ID_LENGTH:
         raise InvalidCommandError(f"command_id: longer than {MAX_ID_LENGTH} characters")
     try:
-        parse_imei(texts["imei"])
+        parse_imei(texts["imei"][:40])
     except ValueError as error:
         raise InvalidCommandError(f"imei: {error}") from None
     try:

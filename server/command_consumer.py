@@ -6,6 +6,7 @@ crash. What such a command has come to is the ledger's to say; see `CommandLedge
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 import structlog
@@ -146,11 +147,14 @@ class CommandConsumer:
             detail = "the instance ended after the command may have been written"
             self._fail(ref, Reason.INSTANCE_LOST, detail)
         else:
+            self._ending.add(ref.entry.id)
+            done = partial(self._ending.discard, ref.entry.id)
             if found is Found.DUPLICATE:
                 self._counters.commands_duplicate += 1
                 log.warning("command_duplicate", command_id=ref.command_id, imei=ref.imei)
-            self._ending.add(ref.entry.id)
-            self._ledger.release(ref.entry, lambda: self._ending.discard(ref.entry.id))
+                self._ledger.release(ref.entry, done)
+            else:
+                self._ledger.let_go(ref, done)
 
     def _fail(self, ref: CommandRef, reason: Reason, detail: str) -> None:
         self._counters.commands_failed += 1

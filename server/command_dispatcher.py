@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from teltonika.codecs import CommandMessage
-from teltonika.server.command import Command
+from teltonika.server.command import Command, CommandRef
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.command_queue import (
     CommandQueue,
@@ -103,7 +103,7 @@ class CommandDispatcher:
         for effect in effects:
             match effect:
                 case Prepare(command):
-                    self._ledger.prepare(command.ref, partial(self._prepared, imei))
+                    self._ledger.prepare(command.ref, partial(self._prepared, command.ref))
                 case Write(command):
                     self._write(command)
                 case End():
@@ -112,12 +112,14 @@ class CommandDispatcher:
                     self._unasked(imei, message, late=late)
         self._settle(imei)
 
-    def _prepared(self, imei: str, may_be_written: bool) -> None:
+    def _prepared(self, ref: CommandRef, may_be_written: bool) -> None:
         step("prepared")
+        imei = ref.imei
         queue = self._queues[imei]
         if may_be_written:
             self._do(imei, queue.permitted(self._loop.time(), _now_ms()))
         else:
+            self._held.discard(ref.entry.id)  # if nobody ends it, a rescan finds it again
             self._do(imei, queue.refused(_now_ms()))
 
     def _write(self, command: Command) -> None:

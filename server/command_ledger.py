@@ -86,7 +86,7 @@ class CommandLedger:
         self._end(ref, instance_id, done, "failed", "reason", str(reason), "detail", detail)
 
     def release(self, entry: Entry, done: Callable[[], None]) -> None:
-        """The entry's command is over: acknowledge and delete it."""
+        """Acknowledge and delete an entry that is not, or no longer, a command's."""
 
         def released(_: Reply) -> None:
             step("released")
@@ -94,6 +94,16 @@ class CommandLedger:
 
         self._writer.submit(lambda _: None, "XACK", entry.stream, GROUP, entry.id)
         self._writer.submit(released, "XDEL", entry.stream, entry.id)
+
+    def let_go(self, ref: CommandRef, done: Callable[[], None]) -> None:
+        """The command has ended: release its entry, and from now on its id can be forgotten.
+
+        Not before: while the entry stands, a run that starts must know what the command came to,
+        however long nothing ran.
+        """
+        self.release(ref.entry, lambda: None)
+        key = self._keys.command(ref.key)
+        self._writer.submit(lambda _: done(), "EXPIRE", key, self._remember_s)
 
     def unasked(self, imei: str, message: CommandMessage) -> None:
         """Store a message that no command waits for. After a lost reply it may stand twice."""
@@ -110,7 +120,7 @@ class CommandLedger:
         def ended(reply: Reply) -> None:
             step("ended")
             if _text(reply) == "done":
-                self.release(ref.entry, done)
+                self.let_go(ref, done)
             else:  # another run's by now: its entry is, too
                 done()
 
@@ -136,7 +146,7 @@ class CommandLedger:
         return self._keys.responses, self._keys.command(ref.key)
 
     def _who(self, name: str, ref: CommandRef) -> tuple[str | int, ...]:
-        return name, str(ref.entry), self._run_id, self._remember_s, self._maxlen
+        return name, str(ref.entry), self._run_id, self._maxlen
 
 
 def _now() -> str:

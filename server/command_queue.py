@@ -99,11 +99,6 @@ class CommandQueue:
         return self._state
 
     @property
-    def pending(self) -> int:
-        """Commands that have not ended."""
-        return len(self._waiting) + (self._current is not None)
-
-    @property
     def empty(self) -> bool:
         """Whether nothing would be forgotten with this queue."""
         return self._state is State.IDLE and not self._waiting

@@ -1,25 +1,24 @@
 -- One step of a command's life; its state and the entry that tells of it change together, or not.
 -- Every step may be asked for again, after a lost answer, and is done once.
 -- KEYS: responses stream, the command's hash (state, entry, owner).
--- ARGV: step, entry (where the command stands), owner (a run id), seconds to remember, maxlen,
--- then the fields of the status entry.
+-- ARGV: step, entry (where the command stands), owner (a run id), maxlen, then the fields of the
+-- status entry. Nothing is forgotten before the entry is let go of: see `CommandLedger`.
 -- States: queued (surely not written), writing (may have been written), delivered, ended.
 local responses, command = KEYS[1], KEYS[2]
-local step, entry, owner, ttl, maxlen = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local step, entry, owner, maxlen = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local kept = redis.call('HMGET', command, 'state', 'entry', 'owner')
 local state, kept_entry, kept_owner = kept[1], kept[2], kept[3]
 
 local function become(new_state)
   redis.call('HSET', command, 'state', new_state, 'entry', entry, 'owner', owner)
-  redis.call('EXPIRE', command, ttl)
 end
 
 local function tell()
   if maxlen == '0' then
-    redis.call('XADD', responses, '*', unpack(ARGV, 6))
+    redis.call('XADD', responses, '*', unpack(ARGV, 5))
   else
-    redis.call('XADD', responses, 'MAXLEN', '~', maxlen, '*', unpack(ARGV, 6))
+    redis.call('XADD', responses, 'MAXLEN', '~', maxlen, '*', unpack(ARGV, 5))
   end
 end
 

@@ -54,13 +54,19 @@ class ConnectionRegistry:
             await self._update(map(self._change, imeis))
         self._work.clear()
 
-    async def restore(self) -> None:
-        """Write entries that Redis has lost; one that names another instance stays."""
+    async def restore(self) -> bool:
+        """Write entries that Redis has lost; one that names another instance stays.
+
+        Answers whether the instance's id still is this run's.
+        """
         await self.flush()
+        if not await self._update(()):
+            return False
         imeis = iter(list(self._since_ms))
         while page := list(islice(imeis, PAGE)):
             since = ((imei, self._since_ms.get(imei)) for imei in page)
             await self._update(("restore", imei, ms) for imei, ms in since if ms is not None)
+        return True
 
     def _note(self, imei: str) -> None:
         self._changed[imei] = None
@@ -70,11 +76,12 @@ class ConnectionRegistry:
         since_ms = self._since_ms.get(imei)
         return ("remove", imei, 0) if since_ms is None else ("set", imei, since_ms)
 
-    async def _update(self, changes: Iterable[tuple[str, str, int]]) -> None:
+    async def _update(self, changes: Iterable[tuple[str, str, int]]) -> bool:
         arguments = _flat(changes)
-        await self._writer.call_script(
+        reply = await self._writer.call_script(
             UPDATE_REGISTRY, self._keys, self._instance_id, self._run_id, *arguments
         )
+        return bool(reply)
 
 
 def _flat(changes: Iterable[tuple[str, str, int]]) -> Iterator[str | int]:

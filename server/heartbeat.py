@@ -74,15 +74,15 @@ class Heartbeat:
         Raises SupersededError when another process has taken the id over.
         """
         while True:
-            reply = await self._writer.call_script(
+            # the other may be gone again by now, and its heartbeat with it
+            ours = await self._registry.restore() and await self._writer.call_script(
                 BEAT, (self._key,), self._run_id, self._value(), self._ttl_s
             )
-            if not reply:
+            if not ours:
                 raise SupersededError(
                     f"another process has taken over the instance id {self._instance_id}: this one "
                     "stops. Two servers at a time need an --instance-id each"
                 )
-            await self._registry.restore()
             await asyncio.sleep(self._interval_s)
 
     async def end(self) -> None:

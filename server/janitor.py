@@ -103,11 +103,12 @@ class Janitor:
             )
             evicted += cast(int, reply)
         ended = await self._end_commands(instance_id)
-        if await self._is_alive(instance_id):
-            return
-        stream = self._keys.outbound(instance_id)
-        await self._writer.call_script(DELETE_IF_EMPTY, (stream,))
-        await self._writer.call_script(EVICT, self._registry_keys, instance_id, run_id, 1)
+        if not await self._is_alive(instance_id):
+            stream = self._keys.outbound(instance_id)
+            await self._writer.call_script(DELETE_IF_EMPTY, (stream,))
+            # with a command that has just come it is not forgotten: the next look ends that
+            if not await self._writer.call("EXISTS", stream):
+                await self._writer.call_script(EVICT, self._registry_keys, instance_id, run_id, 1)
         self._counters.janitor_evictions += evicted
         self._counters.janitor_commands_ended += ended
         log.warning(
@@ -132,8 +133,10 @@ class Janitor:
         ref = read_ref(entry, fields)
         found = await self._ledger.claim(ref)
         released = asyncio.Event()
-        if found in (Found.ENDED, Found.DUPLICATE):
+        if found is Found.DUPLICATE:
             self._ledger.release(entry, released.set)
+        elif found is Found.ENDED:
+            self._ledger.let_go(ref, released.set)
         else:
             detail = f"the instance {instance_id} is dead"
             self._ledger.fail(ref, instance_id, Reason.INSTANCE_LOST, detail, released.set)

@@ -27,8 +27,8 @@ OPEN_CONNECTION = Script.read("open_connection.lua")
 """Keys: the dedupe hash. Arguments: device id, day, connection."""
 
 COMMAND_STEP = Script.read("command_step.lua")
-"""Keys: the responses stream, the command's hash. Arguments: step, entry, owner, seconds to
-remember, maxlen, then the fields of a status entry. What it answers depends on the step."""
+"""Keys: the responses stream, the command's hash. Arguments: step, entry, owner, maxlen,
+then the fields of a status entry. What it answers depends on the step."""
 
 UPDATE_REGISTRY = Script.read("update_registry.lua")
 """Keys: registry, connected since, runs. Arguments: instance id, run id, then operation (``set``,

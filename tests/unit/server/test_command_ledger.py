@@ -350,3 +350,20 @@ async def test_a_message_that_nobody_waits_for_has_the_contracts_fields(
     assert entry.pop("ts").endswith("Z")
     expected = {"device_id": IMEI, "codec": codec.name, "text": r"door \xff"}
     assert entry == expected | {"hex": "646f6f7220ff"}
+
+
+async def test_nothing_is_forgotten_while_the_entry_stands_and_all_of_it_later(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """However long nothing runs: a command that may have been written is never written again."""
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    async with background(writer.run()):
+        run = Run(writer, "mine")
+        ref = publish(client)
+        await run.claim(ref)
+        await run.prepare(ref)
+        await run.deliver(ref)
+        assert client.ttl(KEYS.command("c1")) == -1
+        await run.respond(ref)
+    assert 0 < client.ttl(KEYS.command("c1")) <= 3_600
+    assert client.xlen(OUTBOUND) == 0

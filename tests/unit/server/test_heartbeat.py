@@ -138,7 +138,7 @@ async def test_what_redis_lost_is_there_again_after_a_beat(
     assert client.hget(KEYS.runs, "here") == "older"
 
 
-@pytest.mark.parametrize("value", ["", "no JSON", "17", "null"])
+@pytest.mark.parametrize("value", ["", "no JSON", "17", "null", "{}", "[1]"])
 async def test_a_value_that_is_no_heartbeat_is_written_over(
     value: str, valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
@@ -169,3 +169,25 @@ async def test_the_end_leaves_another_runs_heartbeat(
         await newer.heartbeat.take_over()
         await older.heartbeat.end()
     assert run_in(client) == "newer"
+
+
+async def test_an_older_run_learns_of_a_newer_one_that_came_and_went(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    async with runs(valkey) as (older, newer):
+        await older.heartbeat.take_over()
+        await newer.heartbeat.take_over()
+        await newer.heartbeat.end()
+        with pytest.raises(SupersededError):
+            await older.beat()
+    assert run_in(client) is None
+
+
+async def test_an_instance_without_devices_is_known_again_after_redis_lost_all(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    async with runs(valkey) as (run, _):
+        await run.heartbeat.take_over()
+        client.flushall()
+        await run.beat()
+    assert client.hgetall(KEYS.runs) == {"here": "older"}
