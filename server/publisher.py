@@ -120,8 +120,9 @@ class Publisher:
     @property
     def unconfirmed_packets(self) -> int:
         """Packets that were submitted and are not confirmed."""
-        in_flight = sum(map(len, self._in_flight)) + len(self._stored) + len(self._refused)
-        return len(self._pending) + in_flight
+        unconfirmed = chain(self._pending, self._refused, *self._in_flight)
+        waiting = sum(submission.record_count is not None for submission in unconfirmed)
+        return waiting + len(self._stored)
 
     @property
     def is_full(self) -> bool:
