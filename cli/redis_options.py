@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from teltonika.cli.errors import USAGE, fail
+from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server.embedded import running_url
 from teltonika.server.redis_link import check_redis_url
@@ -33,4 +33,4 @@ def redis_url(url: str | None, data_dir: Path) -> str:
             return check_redis_url(url)
         return running_url(data_dir)
     except ServerError as error:
-        fail(str(error), USAGE if url is not None else 1)
+        fail(str(error), USAGE if url is not None else FAILED)

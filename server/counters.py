@@ -26,7 +26,7 @@ class Counters(msgspec.Struct):
     crc_failures: int = 0
     unknown_codecs: int = 0
     frames_skipped: int = 0
-    """Packets of codecs that are known and not decoded yet."""
+    """Packets of codecs that are known and not decoded yet, and broken command frames."""
     violations: int = 0
     repeated_io_ids: int = 0
     """Values that a later value of the same IO id replaced in ``attributes``."""

@@ -228,19 +228,13 @@ class Session(asyncio.Protocol):
         self.imei = imei
         self.last_activity = listener.now()
         if not luhn_valid and listener.settings.require_luhn:
-            listener.counters.handshakes_rejected += 1
-            self._connection.reject()
-            self._flush()
-            self.end("rejected: the IMEI's check digit is wrong")
+            self._reject("the IMEI's check digit is wrong")
             return False
         known = listener.is_known(imei)
         if known is False:
             listener.counters.handshakes_unknown += 1
             if listener.settings.strict:
-                listener.counters.handshakes_rejected += 1
-                self._connection.reject()
-                self._flush()
-                self.end("rejected: not on the allow-list")
+                self._reject("not on the allow-list")
                 return False
         listener.counters.handshakes_accepted += 1
         labels = {} if known is None else {"known": known}
@@ -251,6 +245,12 @@ class Session(asyncio.Protocol):
         listener.publisher.open(self, imei)
         listener.session_identified(self)
         return True
+
+    def _reject(self, reason: str) -> None:
+        self._listener.counters.handshakes_rejected += 1
+        self._connection.reject()
+        self._flush()
+        self.end(f"rejected: {reason}")
 
     def _submit(self, packet: AvlPacket) -> None:
         assert self.imei is not None
