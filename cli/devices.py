@@ -14,6 +14,7 @@ from teltonika.cli.redis_options import (
     DEFAULTS,
     DataDirOption,
     KeyPrefixOption,
+    PasswordFileOption,
     RedisOption,
     redis_url,
 )
@@ -22,13 +23,17 @@ from teltonika.server.keys import Keys
 
 
 def devices(
+    context: typer.Context,
     redis: RedisOption = None,
+    redis_password_file: PasswordFileOption = None,
     data_dir: DataDirOption = DEFAULTS.data_dir,
     key_prefix: KeyPrefixOption = DEFAULTS.key_prefix,
     json: Annotated[bool, typer.Option("--json", help="Print one object a device.")] = False,
 ) -> None:
     """List the connected devices: IMEI, instance, since when, commands that wait."""
-    client = CommandClient(redis_url(redis, data_dir), Keys(key_prefix))
+    client = CommandClient(
+        redis_url(context, redis, redis_password_file, data_dir), Keys(key_prefix)
+    )
     try:
         if json:
             for device in client.devices():

@@ -13,6 +13,7 @@ from teltonika.cli.redis_options import (
     DEFAULTS,
     DataDirOption,
     KeyPrefixOption,
+    PasswordFileOption,
     RedisOption,
     redis_url,
 )
@@ -27,6 +28,7 @@ SLACK_S = 10.0
 
 
 def send(
+    context: typer.Context,
     imei: Annotated[str, typer.Argument(help="The device: 15 digits.", metavar="IMEI")],
     command: Annotated[str, typer.Argument(help="Such as getinfo.", metavar="COMMAND")],
     codec: Annotated[str, typer.Option(help="12 or 14.")] = "12",
@@ -43,6 +45,7 @@ def send(
         ),
     ] = 60.0,
     redis: RedisOption = None,
+    redis_password_file: PasswordFileOption = None,
     data_dir: DataDirOption = DEFAULTS.data_dir,
     key_prefix: KeyPrefixOption = DEFAULTS.key_prefix,
     json: Annotated[
@@ -65,7 +68,7 @@ def send(
         COMMAND_CODECS.by_name(codec)
     except ValueError as error:
         fail(f"--codec: {error}", USAGE)
-    url = redis_url(redis, data_dir)
+    url = redis_url(context, redis, redis_password_file, data_dir)
     expires_ms = time.time_ns() // 1_000_000 + round(expires_in * 1000)
     fields = {
         "command_id": str(uuid.uuid4()),

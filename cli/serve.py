@@ -10,141 +10,337 @@ import typer
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
+from teltonika.cli.redis_options import PasswordFileOption, named_redis
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server import serve as run_server
 from teltonika.server.authority import Authority
 from teltonika.server.durability import Durability
-from teltonika.server.errors import InvalidRedisUrlError
+from teltonika.server.errors import InvalidRedisUrlError, TlsError
 from teltonika.server.logs import LogFormat, LogLevel, configure_logs
 
 DEFAULTS = ServerSettings()
 
+REDIS = "Redis"
+RECORDS = "Records"
+DEVICES = "Devices"
+ENCRYPTION = "TLS and load balancers"
+COMMANDS = "Commands"
+INSTANCES = "Instances"
+LIMITS = "Limits"
+LOGS = "Logs"
+
 
 def serve(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = DEFAULTS.host,
     port: Annotated[
-        int, typer.Option(help="TCP port for devices; 0 takes any free one.", min=0, max=65535)
+        int,
+        typer.Option(
+            metavar="PORT", help="TCP port for devices; 0 takes any free one.", min=0, max=65535
+        ),
     ] = DEFAULTS.port,
+    data_dir: Annotated[
+        Path, typer.Option(help="Where the embedded Valkey and the instance id are kept.")
+    ] = DEFAULTS.data_dir,
     redis: Annotated[
         str | None,
         typer.Option(
             help="URL of the Redis to write to, such as redis://localhost:6379/0. "
             "Without it an embedded Valkey is started in the data directory.",
             show_default="embedded",
+            rich_help_panel=REDIS,
         ),
     ] = None,
-    data_dir: Annotated[
-        Path, typer.Option(help="Where the embedded Valkey and the instance id are kept.")
-    ] = DEFAULTS.data_dir,
-    instance_id: Annotated[
-        str | None,
-        typer.Option(
-            help="This instance's name in Redis.", show_default="made once, kept in the data dir"
-        ),
-    ] = None,
+    redis_password_file: PasswordFileOption = None,
     telemetry_stream: Annotated[
-        str, typer.Option(help="Redis stream that every AVL record is added to.")
+        str,
+        typer.Option(help="Stream that every AVL record is added to.", rich_help_panel=REDIS),
     ] = DEFAULTS.telemetry_stream,
     key_prefix: Annotated[
-        str, typer.Option(help="In front of every key in Redis.", show_default="none")
+        str,
+        typer.Option(help="In front of every key.", show_default="none", rich_help_panel=REDIS),
     ] = DEFAULTS.key_prefix,
     stream_maxlen: Annotated[
         int,
         typer.Option(
-            help="Trim streams to about so many entries; 0 never does.", min=0, max=2**63 - 1
+            metavar="N",
+            help="Trim streams to about so many entries; 0 never does.",
+            min=0,
+            max=2**63 - 1,
+            rich_help_panel=REDIS,
         ),
     ] = DEFAULTS.stream_maxlen,
-    authority: Annotated[
-        Authority,
-        typer.Option(help="Which devices are known: all, or those in the set devices:allowed."),
-    ] = DEFAULTS.authority,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Turn devices away that are not on the allow-list.")
-    ] = DEFAULTS.strict,
-    authority_refresh: Annotated[
-        float, typer.Option(help="Seconds between readings of the allow-list.", min=0.1)
-    ] = DEFAULTS.authority_refresh_s,
     durability: Annotated[
         Durability | None,
         typer.Option(
             help="Where a record is before its ACK. A Redis that cannot do it is refused.",
             show_default="fsync if the Redis has an append-only file, else memory",
+            rich_help_panel=RECORDS,
         ),
     ] = DEFAULTS.durability,
     replicas: Annotated[
-        int, typer.Option(help="Replicas that must have it, with --durability replica.", min=1)
+        int,
+        typer.Option(
+            metavar="N",
+            help="Replicas that must have it, with --durability replica.",
+            min=1,
+            rich_help_panel=RECORDS,
+        ),
     ] = DEFAULTS.replicas,
     dedupe_days: Annotated[
         int,
         typer.Option(
-            help="Days after which a device without a new record is forgotten.", min=1, max=36_500
+            metavar="DAYS",
+            help="Days after which a device without a new record is forgotten.",
+            min=1,
+            max=36_500,
+            rich_help_panel=RECORDS,
         ),
     ] = DEFAULTS.dedupe_days,
+    authority: Annotated[
+        Authority,
+        typer.Option(
+            help="Which devices are known: all, or those in the set devices:allowed.",
+            rich_help_panel=DEVICES,
+        ),
+    ] = DEFAULTS.authority,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Turn devices away that are not on the allow-list.",
+            rich_help_panel=DEVICES,
+        ),
+    ] = DEFAULTS.strict,
+    authority_refresh: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds between readings of the allow-list.",
+            min=0.1,
+            rich_help_panel=DEVICES,
+        ),
+    ] = DEFAULTS.authority_refresh_s,
+    require_luhn: Annotated[
+        bool,
+        typer.Option(
+            "--require-luhn",
+            help="Reject IMEIs whose check digit is wrong.",
+            rich_help_panel=DEVICES,
+        ),
+    ] = DEFAULTS.require_luhn,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file with the server's certificate, and those up to its CA: every "
+            "connection is TLS 1.2 or later then. SIGHUP reads all three files again.",
+            show_default="no TLS",
+            rich_help_panel=ENCRYPTION,
+        ),
+    ] = DEFAULTS.tls_cert,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file with its private key.",
+            show_default="in --tls-cert",
+            rich_help_panel=ENCRYPTION,
+        ),
+    ] = DEFAULTS.tls_key,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file with the CAs of which one must have signed each device's certificate.",
+            show_default="devices need none",
+            rich_help_panel=ENCRYPTION,
+        ),
+    ] = DEFAULTS.tls_client_ca,
+    proxy_protocol: Annotated[
+        bool,
+        typer.Option(
+            "--proxy-protocol",
+            help="Every connection begins with a PROXY header, version 1 or 2, of a load "
+            "balancer; one without is closed. Let nobody else reach the port.",
+            rich_help_panel=ENCRYPTION,
+        ),
+    ] = DEFAULTS.proxy_protocol,
     command_timeout: Annotated[
         float,
-        typer.Option(help="Seconds to wait for an answer, unless the command says.", min=0.1),
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds to wait for an answer, unless the command says.",
+            min=0.1,
+            rich_help_panel=COMMANDS,
+        ),
     ] = DEFAULTS.command_timeout_s,
     command_queue_size: Annotated[
-        int, typer.Option(help="Commands that may wait for one device.", min=1)
+        int,
+        typer.Option(
+            metavar="N",
+            help="Commands that may wait for one device.",
+            min=1,
+            rich_help_panel=COMMANDS,
+        ),
     ] = DEFAULTS.command_queue_size,
     command_quarantine: Annotated[
         float,
         typer.Option(
+            metavar="SECONDS",
             help="After a time-out: seconds in which a late answer keeps the next command back.",
             min=0,
+            rich_help_panel=COMMANDS,
         ),
     ] = DEFAULTS.command_quarantine_s,
     command_memory: Annotated[
-        int, typer.Option(help="Seconds for which command ids are remembered.", min=1)
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds for which command ids are remembered.",
+            min=1,
+            rich_help_panel=COMMANDS,
+        ),
     ] = DEFAULTS.command_memory_s,
     reconnect_grace: Annotated[
         float,
         typer.Option(
+            metavar="SECONDS",
             help="Seconds for which accepted commands wait for a device that was disconnected.",
             min=0,
+            rich_help_panel=COMMANDS,
         ),
     ] = DEFAULTS.reconnect_grace_s,
+    instance_id: Annotated[
+        str | None,
+        typer.Option(
+            help="This instance's name in Redis.",
+            show_default="made once, kept in the data dir",
+            rich_help_panel=INSTANCES,
+        ),
+    ] = None,
     heartbeat_interval: Annotated[
-        float, typer.Option(help="Seconds between heartbeats.", min=0.1)
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds between heartbeats.",
+            min=0.1,
+            rich_help_panel=INSTANCES,
+        ),
     ] = DEFAULTS.heartbeat_interval_s,
     heartbeat_ttl: Annotated[
-        int, typer.Option(help="Seconds without a heartbeat until an instance is dead.", min=1)
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds without a heartbeat until an instance is dead.",
+            min=1,
+            rich_help_panel=INSTANCES,
+        ),
     ] = DEFAULTS.heartbeat_ttl_s,
     janitor_interval: Annotated[
-        float, typer.Option(help="Seconds between looks for dead instances.", min=0.1)
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds between looks for dead instances.",
+            min=0.1,
+            rich_help_panel=INSTANCES,
+        ),
     ] = DEFAULTS.janitor_interval_s,
+    drain_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds at the end to store and acknowledge what was read, and for devices to "
+            "answer the commands that they have.",
+            min=0,
+            rich_help_panel=INSTANCES,
+        ),
+    ] = DEFAULTS.drain_timeout_s,
+    max_connections: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Open connections; one more is closed at once. 0: as many as the system's limit "
+            "for open files allows.",
+            min=0,
+            rich_help_panel=LIMITS,
+        ),
+    ] = DEFAULTS.max_connections,
+    max_per_address: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Of these from one address; 0 is no limit. Mobile operators put whole fleets "
+            "behind one.",
+            min=0,
+            rich_help_panel=LIMITS,
+        ),
+    ] = DEFAULTS.max_connections_per_address,
+    handshake_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds a device has to say its IMEI; before that as many for TLS.",
+            min=0.1,
+            rich_help_panel=LIMITS,
+        ),
+    ] = DEFAULTS.handshake_timeout_s,
+    idle_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Seconds of silence before a connection is closed.",
+            min=1,
+            rich_help_panel=LIMITS,
+        ),
+    ] = DEFAULTS.idle_timeout_s,
+    max_packet_size: Annotated[
+        int,
+        typer.Option(
+            metavar="BYTES",
+            help="Largest packet that is taken, in bytes.",
+            min=45,
+            rich_help_panel=LIMITS,
+        ),
+    ] = DEFAULTS.max_packet_size,
     max_unconfirmed_bytes: Annotated[
         int,
         typer.Option(
+            metavar="BYTES",
             help="Memory for records that were read and that Redis has not confirmed; past it "
             "devices wait.",
             min=65_536,
+            rich_help_panel=LIMITS,
         ),
     ] = DEFAULTS.max_unconfirmed_total_bytes,
-    handshake_timeout: Annotated[
-        float, typer.Option(help="Seconds a device has to say its IMEI.", min=0.1)
-    ] = DEFAULTS.handshake_timeout_s,
-    idle_timeout: Annotated[
-        float, typer.Option(help="Seconds of silence before a connection is closed.", min=1)
-    ] = DEFAULTS.idle_timeout_s,
-    drain_timeout: Annotated[
-        float, typer.Option(help="Seconds to store and acknowledge what was read, at the end.")
-    ] = DEFAULTS.drain_timeout_s,
-    max_packet_size: Annotated[
-        int, typer.Option(help="Largest packet that is taken, in bytes.", min=45)
-    ] = DEFAULTS.max_packet_size,
-    require_luhn: Annotated[
-        bool, typer.Option("--require-luhn", help="Reject IMEIs whose check digit is wrong.")
-    ] = DEFAULTS.require_luhn,
-    log_format: Annotated[LogFormat, typer.Option(help="Logs go to standard error.")] = (
-        LogFormat.CONSOLE
-    ),
-    log_level: Annotated[LogLevel, typer.Option(help="The least that is logged.")] = LogLevel.INFO,
+    max_device_bytes: Annotated[
+        int,
+        typer.Option(
+            metavar="BYTES",
+            help="The same for each device.",
+            min=4_096,
+            rich_help_panel=LIMITS,
+        ),
+    ] = DEFAULTS.max_unconfirmed_session_bytes,
+    log_lines_per_peer: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Log lines that each address may cause in a minute; how many more there were is "
+            "told in one. 0 is no limit.",
+            min=0,
+            rich_help_panel=LIMITS,
+        ),
+    ] = DEFAULTS.log_lines_per_peer,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Logs go to standard error.", rich_help_panel=LOGS)
+    ] = LogFormat.CONSOLE,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="The least that is logged.", rich_help_panel=LOGS)
+    ] = LogLevel.INFO,
 ) -> None:
     """Take packets from devices, store every record on a Redis stream, then acknowledge.
 
     Once it accepts connections it prints one line of JSON: port, Redis URL, instance id, pid.
-    SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first.
+    SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first. A second one ends
+    it at once.
     """
     configure_logs(log_format, log_level)
     if not host:
@@ -153,15 +349,16 @@ def serve(
         fail("--strict: there is no list to be on without --authority allow-list", USAGE)
     if heartbeat_ttl <= heartbeat_interval:
         fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
+    if tls_cert is None and (tls_key is not None or tls_client_ca is not None):
+        fail("--tls-key and --tls-client-ca: there is no TLS without --tls-cert", USAGE)
     settings = ServerSettings(
         host=host,
         port=port,
-        redis_url=redis,
+        redis_url=named_redis(context, redis, redis_password_file),
         data_dir=data_dir,
         instance_id=instance_id,
         telemetry_stream=telemetry_stream,
         key_prefix=key_prefix,
-        max_unconfirmed_total_bytes=max_unconfirmed_bytes,
         stream_maxlen=stream_maxlen,
         authority=authority,
         strict=strict,
@@ -169,6 +366,10 @@ def serve(
         durability=durability,
         replicas=replicas,
         dedupe_days=dedupe_days,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        proxy_protocol=proxy_protocol,
         command_timeout_s=command_timeout,
         command_queue_size=command_queue_size,
         command_quarantine_s=command_quarantine,
@@ -177,23 +378,41 @@ def serve(
         heartbeat_interval_s=heartbeat_interval,
         heartbeat_ttl_s=heartbeat_ttl,
         janitor_interval_s=janitor_interval,
+        drain_timeout_s=drain_timeout,
+        max_connections=max_connections,
+        max_connections_per_address=max_per_address,
         handshake_timeout_s=handshake_timeout,
         idle_timeout_s=idle_timeout,
-        drain_timeout_s=drain_timeout,
         max_packet_size=max_packet_size,
+        max_unconfirmed_total_bytes=max_unconfirmed_bytes,
+        max_unconfirmed_session_bytes=max_device_bytes,
+        log_lines_per_peer=log_lines_per_peer,
         require_luhn=require_luhn,
     )
     try:
         run(_serve_until_signal(settings))
-    except InvalidRedisUrlError as error:
+    except (InvalidRedisUrlError, TlsError) as error:
         fail(str(error), USAGE)
     except ServerError as error:
         fail(str(error), FAILED)
+    except asyncio.CancelledError:
+        fail("ended at once, by a second signal: devices send again what was not acknowledged")
 
 
 async def _serve_until_signal(settings: ServerSettings) -> None:
-    stop = asyncio.Event()
+    """The first SIGINT or SIGTERM drains, the second does not; SIGHUP is for certificates."""
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await run_server(settings, stop, on_listening=print_json)
+        loop.add_signal_handler(number, on_signal)
+    if settings.tls_cert is not None:
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
+    await run_server(settings, stop, on_listening=print_json, reload=reload)

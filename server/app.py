@@ -19,9 +19,15 @@ from teltonika.server.durability import (
     check_durability,
 )
 from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
-from teltonika.server.errors import DataDirectoryBusyError, RedisUnavailableError, WeakRedisError
+from teltonika.server.errors import (
+    DataDirectoryBusyError,
+    RedisUnavailableError,
+    TlsError,
+    WeakRedisError,
+)
 from teltonika.server.instance import Instance, background
 from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
+from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
 
@@ -43,11 +49,15 @@ async def serve(
     settings: ServerSettings,
     stop: asyncio.Event,
     on_listening: Callable[[Listening], None] = lambda _: None,
+    reload: asyncio.Event | None = None,
 ) -> None:
     """Run one instance until ``stop`` is set; then drain it and return.
 
-    Raises ServerError, in a sentence for the operator, if it cannot start.
+    Each time ``reload`` is set, the certificates are read again. Cancelled, it ends at once: what
+    is unconfirmed is not acknowledged. Raises ServerError, in a sentence for the operator, if it
+    cannot start.
     """
+    tls = _tls(settings)
     async with contextlib.AsyncExitStack() as stack:
         instance_id = _claim_instance_id(settings, stack)
         try:
@@ -64,7 +74,27 @@ async def serve(
             log.info("listening", **msgspec.structs.asdict(address), durability=promise.durability)
             on_listening(address)
 
-        await Instance(settings, instance_id, redis_url, promise).run(stop, tell)
+        instance = Instance(settings, instance_id, redis_url, promise, tls)
+        async with background(_reload_when_asked(tls, reload)):
+            await instance.run(stop, tell)
+
+
+def _tls(settings: ServerSettings) -> ServerTls | None:
+    if settings.tls_cert is None:
+        return None
+    return ServerTls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+
+
+async def _reload_when_asked(tls: ServerTls | None, reload: asyncio.Event | None) -> None:
+    while tls is not None and reload is not None:
+        await reload.wait()
+        reload.clear()
+        try:
+            tls.reload()
+        except TlsError as error:
+            log.exception("certificates_not_reloaded", error=str(error), exc_info=False)
+        else:
+            log.info("certificates_reloaded")
 
 
 @contextlib.asynccontextmanager
@@ -110,6 +140,9 @@ async def _redis(settings: ServerSettings) -> AsyncIterator[tuple[str, Promise]]
     try:
         async with background(embedded.keep_up()):
             yield embedded.url, promise
+    except asyncio.CancelledError:
+        embedded.kill()
+        raise
     finally:
         await embedded.stop()
 

@@ -1,8 +1,9 @@
 """Carries out what the devices' command queues want: writes, statuses, timers."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -15,6 +16,7 @@ from teltonika.server.command_queue import (
     Effect,
     End,
     Prepare,
+    State,
     Unasked,
     Write,
 )
@@ -24,6 +26,9 @@ from teltonika.server.session import Session
 from teltonika.server.steps import step
 
 log = structlog.get_logger()
+
+MESSAGE_BYTES = 512
+"""What a message takes until it is stored, beside its text."""
 
 
 class CommandDispatcher:
@@ -49,6 +54,7 @@ class CommandDispatcher:
         self._queues: dict[str, CommandQueue] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._held: set[str] = set()
+        self._settled: Callable[[str], None] = lambda _: None
         self._loop = asyncio.get_running_loop()
 
     def holds(self, entry_id: str) -> bool:
@@ -85,19 +91,36 @@ class CommandDispatcher:
         if queue is not None:
             self._do(imei, queue.disconnected(self._loop.time()))
 
-    def received(self, imei: str, message: CommandMessage) -> None:
+    def received(self, session: Session, message: CommandMessage) -> None:
         """A device sent a message in a command codec."""
         step("answered")
-        queue = self._queues.get(imei)
-        if queue is None:
-            self._unasked(imei, message, late=False)
+        assert session.imei is not None
+        queue = self._queues.get(session.imei)
+        if queue is None or self._sessions.get(session.imei) is not session:
+            self._unasked(session, message, late=False)
         else:
-            self._do(imei, queue.received(message, _now_ms()))
+            self._do(session.imei, queue.received(message, _now_ms()))
 
-    def stop(self) -> None:
-        """The server stops: every command ends."""
+    def stop(self, settled: Callable[[str], None]) -> None:
+        """The server stops: commands end that were not written.
+
+        ``settled`` is called with the IMEI of each device that has answered later.
+        """
+        self._settled = settled
         for imei, queue in list(self._queues.items()):
             self._do(imei, queue.stop())
+
+    def awaits_answer(self, imei: str | None) -> bool:
+        """Whether a command was written to the device, and its answer may still come."""
+        queue = self._queues.get(imei or "")
+        return queue is not None and queue.state is State.AWAITING
+
+    def abandon(self) -> int:
+        """No answer is waited for any more; how many were."""
+        effects = {imei: queue.abandon() for imei, queue in self._queues.items()}
+        for imei, ends in effects.items():
+            self._do(imei, ends)
+        return sum(map(len, effects.values()))
 
     def _do(self, imei: str, effects: list[Effect]) -> None:
         for effect in effects:
@@ -109,7 +132,7 @@ class CommandDispatcher:
                 case End():
                     self._end(effect)
                 case Unasked(message, late):
-                    self._unasked(imei, message, late=late)
+                    self._unasked(self._sessions[imei], message, late=late)
         self._settle(imei)
 
     def _prepared(self, ref: CommandRef, may_be_written: bool) -> None:
@@ -140,14 +163,17 @@ class CommandDispatcher:
         log.info("command_failed", imei=ref.imei, command_id=ref.command_id, reason=end.reason)
         self._ledger.fail(ref, self._instance_id, end.reason, end.detail, done)
 
-    def _unasked(self, imei: str, message: CommandMessage, *, late: bool) -> None:
+    def _unasked(self, session: Session, message: CommandMessage, *, late: bool) -> None:
         if late:
             self._counters.late_answers += 1
         else:
             self._counters.unsolicited_messages += 1
         event = "late_answer" if late else "unsolicited_message"
-        log.info(event, imei=imei, text=message.text[:200])
-        self._ledger.unasked(imei, message)
+        session.say(logging.INFO, event, text=message.text[:200])
+        assert session.imei is not None
+        size = MESSAGE_BYTES + 3 * len(message.content)  # as text, and as hex
+        session.hold(size)
+        self._ledger.unasked(session.imei, message, partial(session.let_go, size))
 
     def _settle(self, imei: str) -> None:
         """The device's timer for its next deadline; its queue goes when it is empty."""
@@ -159,6 +185,7 @@ class CommandDispatcher:
             return
         if queue.empty:
             del self._queues[imei]
+            self._settled(imei)
         elif queue.deadline is not None:
             self._timers[imei] = self._loop.call_at(queue.deadline, self._tick, imei)
 

@@ -194,6 +194,8 @@ class CommandQueue:
                 command = self._leave(State.AWAITING)
                 detail = f"no answer in {command.timeout_s:g} s"
                 effects.append(End(command, reason=Reason.TIMEOUT, detail=detail))
+                if self._stopped:
+                    return effects
                 self._state = State.QUARANTINE
                 self._current = command
                 self._settles_at = now + self._quarantine_s
@@ -203,17 +205,20 @@ class CommandQueue:
         return effects
 
     def stop(self) -> list[Effect]:
-        """The server stops: everything ends. What is being prepared ends once that is answered."""
+        """The server stops: what was not written ends, now or once it is `permitted`."""
         self._stopped = True
         self._held_until = None
-        effects: list[Effect] = []
-        if self._state is State.AWAITING:
-            effects.append(End(self._leave(State.AWAITING), reason=Reason.SHUTDOWN))
-        elif self._state is State.QUARANTINE:
+        if self._state is State.QUARANTINE:
             self._leave(State.QUARANTINE)
-        effects += [End(command, reason=Reason.SHUTDOWN) for command in self._waiting]
+        effects: list[Effect] = [End(command, reason=Reason.SHUTDOWN) for command in self._waiting]
         self._waiting.clear()
         return effects
+
+    def abandon(self) -> list[Effect]:
+        """The server has stopped: an answer would come too late."""
+        if self._state is not State.AWAITING:
+            return []
+        return [End(self._leave(State.AWAITING), reason=Reason.SHUTDOWN)]
 
     def _next(self, now_ms: int) -> list[Effect]:
         """The next command's turn, if it is."""

@@ -64,6 +64,21 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_grace_s: float = 10.0
     """How long commands that were accepted wait for a device that has lost its connection."""
 
+    tls_cert: Path | None = None
+    """PEM: the server's certificate, and those up to its CA. With it every connection is TLS."""
+    tls_key: Path | None = None
+    """PEM; None: it stands in ``tls_cert``, too."""
+    tls_client_ca: Path | None = None
+    """PEM: who must have signed each device's certificate; None asks for none."""
+    proxy_protocol: bool = False
+    """Each connection begins with a PROXY header, and who sends it is a balancer of ours."""
+
+    max_connections: int = 50_000
+    """0: as many as there are file descriptors."""
+    max_connections_per_address: int = 10_000
+    """0 is no limit. Mobile operators put whole fleets behind one address."""
+    log_lines_per_peer: int = 120
+    """A minute, for each address; 0 is no limit."""
     handshake_timeout_s: float = 10.0
     idle_timeout_s: float = 3_900.0
     """The longest usual period of a parked device is an hour; this is a little more."""

@@ -7,6 +7,12 @@ class Counters(msgspec.Struct):
     """All start at zero and only grow."""
 
     connections: int = 0
+    refused_by_max_connections: int = 0
+    refused_by_max_connections_per_address: int = 0
+    descriptor_shortages: int = 0
+    """How often nobody could be accepted for want of file descriptors or socket buffers."""
+    proxy_header_failures: int = 0
+    tls_failures: int = 0
     handshakes_accepted: int = 0
     handshakes_rejected: int = 0
     handshakes_unknown: int = 0
@@ -28,11 +34,15 @@ class Counters(msgspec.Struct):
     frames_skipped: int = 0
     """Packets of codecs that are known and not decoded yet, and broken command frames."""
     violations: int = 0
+    packets_too_large: int = 0
+    """Those of the violations that were packets over the limit."""
     repeated_io_ids: int = 0
     """Values that a later value of the same IO id replaced in ``attributes``."""
     handshake_timeouts: int = 0
     idle_timeouts: int = 0
     backpressure_pauses: int = 0
+    log_lines_left_out: int = 0
+    """Lines that peers caused beyond what each may in a minute."""
     redis_failures: int = 0
     commands_received: int = 0
     """Commands that were taken from the stream for the first time."""

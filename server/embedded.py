@@ -117,6 +117,11 @@ class EmbeddedValkey:
         if self._socket_directory is not None:
             self._socket_directory.cleanup()
 
+    def kill(self) -> None:
+        """End Valkey at once. What it has confirmed is on disk."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
     async def _end_survivor(self) -> None:
         """A Valkey that outlived its server has the files: end it, and get its lock."""
         try:

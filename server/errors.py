@@ -6,6 +6,7 @@ ServerError
 ├── InvalidRedisUrlError     not a URL that leads to a Redis
 ├── RedisUnavailableError    the Redis that was named does not answer
 ├── WeakRedisError           it cannot keep what the server is to promise
+├── TlsError                 a certificate or key that cannot be used
 ├── ListenError              the port cannot be listened on
 └── SupersededError          another process has this instance's id now
 """
@@ -32,6 +33,10 @@ class RedisUnavailableError(ServerError):
 
 
 class WeakRedisError(ServerError):
+    pass
+
+
+class TlsError(ServerError):
     pass
 
 

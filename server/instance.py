@@ -22,15 +22,24 @@ from teltonika.server.janitor import Janitor
 from teltonika.server.listener import Listener
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
+from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
+
+LAST_WRITES_S = 5.0
+"""After the connections have ended: for the registry, the heartbeat and the last statuses."""
 
 
 class Instance:
     """The parts of an instance, put together."""
 
     def __init__(
-        self, settings: ServerSettings, instance_id: str, redis_url: str, promise: Promise
+        self,
+        settings: ServerSettings,
+        instance_id: str,
+        redis_url: str,
+        promise: Promise,
+        tls: ServerTls | None,
     ) -> None:
         keys = settings.keys
         run_id = secrets.token_hex(8)
@@ -47,7 +56,14 @@ class Instance:
             stream_maxlen=settings.stream_maxlen,
         )
         self._listener = Listener(
-            settings, redis_url, promise, instance_id, self._registry, ledger, self._counters
+            settings,
+            redis_url,
+            promise,
+            instance_id,
+            self._registry,
+            ledger,
+            tls,
+            self._counters,
         )
         self._consumer = CommandConsumer(
             redis_url,
@@ -83,41 +99,38 @@ class Instance:
         """
         listener = self._listener
         async with background(listener.publisher.run(), listener.watch()):
-            await listener.listen()
+            listener.bind()
             try:
                 async with background(self._writer.run(), self._registry.run()):
                     if listener.allow_list is not None:
                         await listener.allow_list.load()
                     started_ms = await self._heartbeat.take_over()
-                    await listener.start()
-                    on_listening(listener.port)
-                    await self._work(stop, started_ms)
+                    listener.listen()
+                    async with background(self._heartbeat.run(), listener.accept()):
+                        on_listening(listener.port)
+                        await self._work(stop, started_ms)
+                        log.info("draining", connections=listener.connections)
+                        await listener.drain(self._drain_deadline())
                     await self._end()
             except SupersededError:
                 log.exception("superseded", instance_id=self._instance_id, exc_info=False)
                 await listener.drain(self._drain_deadline())
                 raise
+        listener.peer_log.flush()
         log.info("stopped", **msgspec.structs.asdict(self._counters))
 
     async def _work(self, stop: asyncio.Event, started_ms: int) -> None:
         allow_list = self._listener.allow_list
         more = [] if allow_list is None else [allow_list.run()]
         async with background(
-            self._heartbeat.run(),
-            self._consumer.run(started_ms),
-            self._janitor.run(),
-            self._sweeper.run(),
-            *more,
+            self._consumer.run(started_ms), self._janitor.run(), self._sweeper.run(), *more
         ):
             await stop.wait()
 
     async def _end(self) -> None:
-        log.info("draining")
-        self._listener.commands.stop()
-        deadline = self._drain_deadline()
-        await self._listener.drain(deadline)
+        """Tell Redis what has ended, if it listens."""
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(LAST_WRITES_S):
                 await self._registry.flush()
                 await self._heartbeat.end()
                 await self._writer.idle()

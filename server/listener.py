@@ -1,24 +1,28 @@
-"""The port: accepts connections, knows each one, and ends those that are silent."""
+"""All connections of an instance: knows each one, and ends those that are silent."""
 
 import asyncio
+import logging
 
 import structlog
 
+from teltonika.server.acceptor import Acceptor
 from teltonika.server.authority import AllowList, Authority
 from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
+from teltonika.server.connection_limits import ConnectionLimits, connections_possible
 from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
 from teltonika.server.durability import Promise
-from teltonika.server.errors import ListenError
+from teltonika.server.peer_log import PeerLog
 from teltonika.server.publisher import Publisher
-from teltonika.server.session import Pause, Session
+from teltonika.server.session import Pause, Peer, Session
+from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
 
-BACKLOG = 4096
 WATCH_PERIOD_S = 1.0
+_STOPS = "server stops"
 
 
 class Listener:
@@ -32,6 +36,7 @@ class Listener:
         instance_id: str,
         registry: ConnectionRegistry,
         ledger: CommandLedger,
+        tls: ServerTls | None,
         counters: Counters,
     ) -> None:
         self.settings = settings
@@ -48,8 +53,22 @@ class Listener:
         )
         self.now = asyncio.get_running_loop().time
         self.port = 0
-        """The one that `listen` took."""
-        self._server: asyncio.Server | None = None
+        """The one that `bind` took."""
+        self.peer_log = PeerLog(settings.log_lines_per_peer, counters)
+        self._limits = ConnectionLimits(
+            connections_possible(settings.max_connections),
+            settings.max_connections_per_address,
+            counters,
+        )
+        self._acceptor = Acceptor(
+            self._make_session,
+            self._limits,
+            self.peer_log,
+            counters,
+            tls=tls,
+            proxy_protocol=settings.proxy_protocol,
+            handshake_timeout_s=settings.handshake_timeout_s,
+        )
         self._sessions: set[Session] = set()
         self._by_imei: dict[str, Session] = {}
         self._registry = registry
@@ -64,37 +83,32 @@ class Listener:
         self._empty.set()
 
     @property
+    def connections(self) -> int:
+        return len(self._sessions)
+
+    @property
     def devices(self) -> int:
         """Connections that have said their IMEI."""
         return len(self._by_imei)
 
-    def is_known(self, imei: str) -> bool | None:
-        """Whether the device is on the allow-list; None where there is no list."""
-        return None if self.allow_list is None else imei in self.allow_list
+    def bind(self) -> None:
+        """Take the port; nobody can connect before `listen`. Raises ListenError."""
+        self.port = self._acceptor.bind(self.settings.host, self.settings.port)
 
-    async def listen(self) -> None:
-        """Take the port; nobody is accepted before `start`. Raises ListenError."""
-        host, port = self.settings.host, self.settings.port
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: Session(self), host, port, backlog=BACKLOG, start_serving=False
-            )
-        except (OSError, OverflowError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ListenError(f"cannot listen on {host}:{port}: {reason}") from error
-        name: tuple[str, int] = self._server.sockets[0].getsockname()
-        self.port = name[1]
+    def listen(self) -> None:
+        """Let devices connect; `accept` takes them in."""
+        self._acceptor.listen()
 
-    async def start(self) -> None:
-        """Accept devices."""
-        assert self._server is not None
-        await self._server.start_serving()
+    async def accept(self) -> None:
+        """Accept devices until `drain`, or until cancelled."""
+        await self._acceptor.run()
 
     async def watch(self) -> None:
         """End connections that do not say their IMEI in time, or have been silent too long."""
         while True:
             await asyncio.sleep(WATCH_PERIOD_S)
             now = self.now()
+            self.peer_log.tick(now)
             for session in list(self._sessions):
                 if session.waits_for_us:
                     session.last_activity = now
@@ -103,7 +117,7 @@ class Listener:
                 if session.imei is None:
                     if silent_s > self.settings.handshake_timeout_s:
                         self.counters.handshake_timeouts += 1
-                        log.warning("handshake_timeout", peer=session.peer)
+                        session.say(logging.WARNING, "handshake_timeout")
                         session.abort("handshake timeout")
                 elif silent_s > self.settings.idle_timeout_s:
                     self.counters.idle_timeouts += 1
@@ -112,14 +126,15 @@ class Listener:
     async def drain(self, deadline: float) -> None:
         """Accept nobody; store and acknowledge what was read; close everything.
 
-        What is left at ``deadline``, on the loop's clock, is closed unacknowledged: devices keep
-        it.
+        A device whose command is under way is read on until it has answered. What is left at
+        ``deadline``, on the loop's clock, is closed unacknowledged: devices keep it.
         """
         self._draining = True
-        if self._server is not None:
-            self._server.close()
+        self._acceptor.close()
+        self.commands.stop(self._end_session)
         for session in list(self._sessions):
-            session.end("server stops")
+            if not self.commands.awaits_answer(session.imei):
+                session.end(_STOPS)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._empty.wait()
@@ -128,10 +143,20 @@ class Listener:
                 "drain_timeout",
                 connections=len(self._sessions),
                 unconfirmed_packets=self.publisher.unconfirmed_packets,
+                commands=self.commands.abandon(),
             )
             for session in list(self._sessions):
-                session.abort("server stops")
+                session.abort(_STOPS)
             await self._empty.wait()
+
+    def _end_session(self, imei: str) -> None:
+        """No command waits for this device's answer any more, and the server stops."""
+        session = self._by_imei.get(imei)
+        if session is not None:
+            session.end(_STOPS)
+
+    def _make_session(self, peer: Peer) -> Session:
+        return Session(self, peer)
 
     # -- sessions call these ---------------------------------------------------------------
 
@@ -140,7 +165,7 @@ class Listener:
         self._sessions.add(session)
         self._empty.clear()
         if self._draining:
-            session.abort("server stops")
+            session.abort(_STOPS)
         elif self.publisher.is_full:
             session.pause(Pause.ALL_BYTES)
             # uvloop begins to read after `connection_made`, whatever is said there
@@ -166,6 +191,8 @@ class Listener:
 
     def session_closed(self, session: Session) -> None:
         self._sessions.discard(session)
+        self._limits.leave()
+        self._limits.leave_from(session.peer.host)
         self.session_unusable(session)
         if not self._sessions:
             self._empty.set()
@@ -173,7 +200,7 @@ class Listener:
     def _allow_list_changed(self) -> None:
         if not self.settings.strict:
             return
-        for session in [s for s in self._by_imei.values() if not self.is_known(s.imei or "")]:
+        for session in [s for s in self._sessions if s.connection and not s.known]:
             self.counters.allow_list_evictions += 1
             session.abort("taken off the allow-list")
 

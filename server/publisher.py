@@ -51,6 +51,9 @@ class Submitter(Protocol):
     def connection(self) -> bytes:
         """Eight bytes that no other connection has."""
 
+    def current(self) -> None:
+        """Redis has taken it for its device's newest connection."""
+
     def confirmed(self, record_count: int, size: int) -> None:
         """Redis has the packet: ``record_count`` records; ``size`` is what `submit` returned."""
 
@@ -129,7 +132,7 @@ class Publisher:
         return self._is_full
 
     def open(self, submitter: Submitter, imei: str) -> None:
-        """A device's handshake was accepted: its packets come from there from now on."""
+        """A device has said its IMEI: ``current`` is called once its packets come from there."""
         arguments = (imei, day_stamp(time.time()), submitter.connection)
         packed = pack_command("EVALSHA", OPEN_CONNECTION.sha, 1, self._keys[1], *arguments)
         self._queue(submitter, packed, None)
@@ -150,12 +153,23 @@ class Publisher:
     def _queue(self, submitter: Submitter, packed: bytes, record_count: int | None) -> int:
         size = len(packed) + SUBMISSION_BYTES
         self._pending.append(_Submission(submitter, packed, record_count, size))
+        self.hold(size)
+        self._wake_writer()
+        return size
+
+    def hold(self, size: int) -> None:
+        """So many bytes more are unconfirmed, here or elsewhere."""
         self._unconfirmed_bytes += size
         if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
             self._is_full = True
             self._full()
-        self._wake_writer()
-        return size
+
+    def let_go(self, size: int) -> None:
+        """So many are not any more."""
+        self._unconfirmed_bytes -= size
+        if self._is_full and self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4:
+            self._is_full = False
+            self._drained()
 
     async def run(self) -> None:
         """Write until cancelled, on one connection after another."""
@@ -227,25 +241,24 @@ class Publisher:
             submission = batch.popleft()
             if any(refused.submitter is submission.submitter for refused in self._refused):
                 self._refused.append(submission)
-            else:
-                assert isinstance(stored, int)
+                continue
+            assert isinstance(stored, int)
+            if self._promise.command and submission.record_count is not None:
                 self._stored.append((submission, stored))
-                if not self._promise.command:
-                    self._confirm_stored()
+            else:
+                self._confirm(submission, stored)
         if self._promise.command:
             if not self._promise.is_kept(await link.read_reply()):
                 raise DurabilityNotReachedError(f"no {self._promise.durability} in time")
-            self._confirm_stored()
-
-    def _confirm_stored(self) -> None:
-        for submission, stored in self._stored:
-            self._confirm(submission, stored)
-        self._stored.clear()
+            for submission, stored in self._stored:
+                self._confirm(submission, stored)
+            self._stored.clear()
 
     def _confirm(self, submission: _Submission, stored: int) -> None:
         self._failures = 0
-        self._release(submission)
+        self.let_go(submission.size)
         if submission.record_count is None:
+            submission.submitter.current()
             return
         if stored < 0:
             submission.submitter.superseded()
@@ -254,19 +267,13 @@ class Publisher:
         self._counters.records_known += submission.record_count - stored
         submission.submitter.confirmed(submission.record_count, submission.size)
 
-    def _release(self, submission: _Submission) -> None:
-        self._unconfirmed_bytes -= submission.size
-        if self._is_full and self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4:
-            self._is_full = False
-            self._drained()
-
     def _take_batch(self) -> deque[_Submission]:
         batch: deque[_Submission] = deque()
         size = 0
         while self._pending and size < MAX_BATCH_BYTES:
             submission = self._pending.popleft()
             if submission.submitter.ended:
-                self._release(submission)
+                self.let_go(submission.size)
                 continue
             size += len(submission.command)
             batch.append(submission)

@@ -1,11 +1,12 @@
 """One device's TCP connection: bytes in to the publisher, acknowledgements out."""
 
 import asyncio
+import logging
 import os
 from enum import IntFlag
 from typing import TYPE_CHECKING, cast
 
-import structlog
+import msgspec
 
 from teltonika.codecs import (
     AvlPacket,
@@ -19,12 +20,21 @@ from teltonika.codecs import (
     ProtocolViolation,
     ServerConnection,
     ServerEvent,
+    luhn_valid,
 )
 
 if TYPE_CHECKING:
     from teltonika.server.listener import Listener
 
-log = structlog.get_logger()
+
+class Peer(msgspec.Struct, frozen=True, gc=False):
+    """Where a connection comes from; behind a balancer what that says of it."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Pause(IntFlag):
@@ -44,6 +54,7 @@ class Session(asyncio.Protocol):
     """The I/O around one `ServerConnection`: no task, no reader, one object a connection."""
 
     __slots__ = (
+        "_awaited",
         "_connection",
         "_end_is_logged",
         "_heard",
@@ -52,7 +63,6 @@ class Session(asyncio.Protocol):
         "_pauses",
         "_transport",
         "_unconfirmed_bytes",
-        "_unconfirmed_packets",
         "connection",
         "ended",
         "imei",
@@ -61,13 +71,14 @@ class Session(asyncio.Protocol):
         "records",
     )
 
-    def __init__(self, listener: "Listener") -> None:
+    def __init__(self, listener: "Listener", peer: Peer) -> None:
         self._listener = listener
+        self.peer = peer
         self._connection = ServerConnection(max_packet_size=listener.settings.max_packet_size)
         self._transport: asyncio.Transport | None = None
         self._pauses = Pause(0)
         self._unconfirmed_bytes = 0
-        self._unconfirmed_packets = 0
+        self._awaited = 0  # confirmations of Redis: of this connection itself, and of packets
         self._end_is_logged = False
         self._heard = False
         self._held = b""
@@ -75,8 +86,7 @@ class Session(asyncio.Protocol):
         """The socket is closed: a confirmation can't be passed on any more."""
         self.imei: str | None = None
         self.connection = b""
-        """Eight bytes that no other connection has, once the IMEI was accepted."""
-        self.peer = ""
+        """Eight bytes that no other connection has, once the IMEI came."""
         self.last_activity = 0.0
         """When bytes came last, on the loop's clock; until the IMEI came: when it connected."""
         self.records = 0
@@ -86,8 +96,6 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        address = transport.get_extra_info("peername")
-        self.peer = f"{address[0]}:{address[1]}" if address else "unknown"
         self.last_activity = self._listener.now()
         self._listener.session_opened(self)
 
@@ -103,7 +111,8 @@ class Session(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._handle(self._connection.receive_eof())
         self.end("closed by device")
-        return True  # keep our half open: acknowledgements may still be due
+        # keep our half open: acknowledgements may still be due; TLS knows no half
+        return self._transport is None or self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
@@ -118,23 +127,54 @@ class Session(asyncio.Protocol):
 
     # -- the publisher and the listener call these -----------------------------------------
 
+    @property
+    def opened(self) -> bool:
+        """Whether there is a connection, or was one."""
+        return self._transport is not None
+
+    def current(self) -> None:
+        """Redis knows that this is the device's newest connection: let it send.
+
+        Not before: what came on a connection that Redis does not know of could be stored here and,
+        after the device has gone there, by another instance.
+        """
+        self._awaited -= 1
+        if self.ended:
+            return
+        self._connection.accept()
+        self._flush()
+        self._accepted()
+        if Pause.ENDING not in self._pauses:
+            self._listener.session_identified(self)
+        self._close_if_done()
+
     def confirmed(self, record_count: int, size: int) -> None:
         """Redis has a packet of this session, the oldest that is unconfirmed: acknowledge it."""
-        self._unconfirmed_packets -= 1
-        self._unconfirmed_bytes -= size
+        self._awaited -= 1
+        self._no_more_held(size)
         if self.ended:
             return
         self.last_activity = self._listener.now()  # until now it was the device that waited
         self._connection.acknowledge(record_count)
         self._flush()
-        if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
-            self.resume(Pause.OWN_BYTES)
         self._close_if_done()
 
     def superseded(self) -> None:
         """Redis knows of a newer connection of this device: its packets are stored from there."""
+        if self.ended:
+            return
         self._listener.counters.superseded_connections += 1
         self.abort("the device has a newer connection")
+
+    def hold(self, size: int) -> None:
+        """So many bytes more of this device wait to be stored, and not by the publisher."""
+        self._listener.publisher.hold(size)
+        self._hold(size)
+
+    def let_go(self, size: int) -> None:
+        """So many do not any more."""
+        self._listener.publisher.let_go(size)
+        self._no_more_held(size)
 
     def send_command(self, message: CommandMessage) -> None:
         """Hand a command to the socket, as one whole frame."""
@@ -142,9 +182,22 @@ class Session(asyncio.Protocol):
         self._flush()
 
     @property
+    def known(self) -> bool | None:
+        """Whether the device is on the allow-list; None where there is no list."""
+        allow_list = self._listener.allow_list
+        return None if allow_list is None else self.imei in allow_list
+
+    def say(self, level: int, event: str, **fields: object) -> None:
+        """Log something that this device is the cause of."""
+        names = {"peer": str(self.peer)}
+        if self.imei is not None:
+            names["imei"] = self.imei
+        self._listener.peer_log.say(level, self.peer.host, event, **names, **fields)
+
+    @property
     def waits_for_us(self) -> bool:
         """Whether the device's silence is the server's doing."""
-        return self._unconfirmed_packets > 0 or bool(self._pauses & Pause.ALL_BYTES)
+        return self._awaited > 0 or bool(self._pauses & Pause.ALL_BYTES)
 
     def pause(self, reason: Pause) -> None:
         if self._transport is None or self.ended:
@@ -166,6 +219,7 @@ class Session(asyncio.Protocol):
         if reason is Pause.ALL_BYTES and self._held:
             held, self._held = self._held, b""
             self.data_received(held)
+            self._close_if_done()
 
     def end(self, reason: str) -> None:
         """Read no more; close once everything that was read is acknowledged."""
@@ -193,58 +247,57 @@ class Session(asyncio.Protocol):
                     counters.records += len(packet.records)
                     self.records += len(packet.records)
                     self._submit(packet)
-                case ImeiReceived(imei, luhn_valid):
-                    if not self._handshake(imei, luhn_valid=luhn_valid):
+                case ImeiReceived(imei):
+                    if not self._handshake(imei):
                         return
                 case CommandResponseReceived(message):
-                    assert self.imei is not None
-                    self._listener.commands.received(self.imei, message)
+                    self._listener.commands.received(self, message)
                 case CrcFailed(error):
                     counters.crc_failures += 1
-                    log.warning("crc_failed", **self._names(), error=error.message)
+                    self.say(logging.WARNING, "crc_failed", error=error.message)
                 case FrameSkipped(error):
                     counters.frames_skipped += 1
-                    log.info("frame_skipped", **self._names(), reason=error.message)
+                    self.say(logging.INFO, "frame_skipped", reason=error.message)
                 case ProtocolViolation(error):
                     if error.code is ErrorCode.UNKNOWN_CODEC:
                         counters.unknown_codecs += 1
-                        log.warning(
-                            "unknown_codec", **self._names(), codec_id=f"0x{error.found:02X}"
-                        )
+                        codec_id = f"0x{error.found:02X}"
+                        self.say(logging.WARNING, "unknown_codec", codec_id=codec_id)
                     else:
                         counters.violations += 1
-                        log.warning(
-                            "protocol_violation",
-                            **self._names(),
-                            code=str(error.code),
-                            error=error.message,
+                        counters.packets_too_large += error.code is ErrorCode.PACKET_TOO_LARGE
+                        code = str(error.code)
+                        self.say(
+                            logging.WARNING, "protocol_violation", code=code, error=error.message
                         )
                     self._end_is_logged = True
                     self.end(error.message)
 
-    def _handshake(self, imei: str, *, luhn_valid: bool) -> bool:
-        """Accept or reject; whether what follows in the same read counts."""
+    def _handshake(self, imei: str) -> bool:
+        """Reject, or ask Redis to know of it; whether what follows in the same read counts."""
         listener = self._listener
         self.imei = imei
         self.last_activity = listener.now()
-        if not luhn_valid and listener.settings.require_luhn:
+        if listener.settings.require_luhn and not luhn_valid(imei):
             self._reject("the IMEI's check digit is wrong")
             return False
-        known = listener.is_known(imei)
-        if known is False:
+        if self.known is False:
             listener.counters.handshakes_unknown += 1
             if listener.settings.strict:
                 self._reject("not on the allow-list")
                 return False
-        listener.counters.handshakes_accepted += 1
-        labels = {} if known is None else {"known": known}
-        log.info("device_connected", **self._names(), luhn_valid=luhn_valid, **labels)
-        self._connection.accept()
-        self._flush()
         self.connection = os.urandom(8)
+        self._awaited += 1
         listener.publisher.open(self, imei)
-        listener.session_identified(self)
         return True
+
+    def _accepted(self) -> None:
+        listener = self._listener
+        assert self.imei is not None
+        listener.counters.handshakes_accepted += 1
+        self.last_activity = listener.now()
+        labels = {} if self.known is None else {"known": self.known}
+        self.say(logging.INFO, "device_connected", luhn_valid=luhn_valid(self.imei), **labels)
 
     def _reject(self, reason: str) -> None:
         self._listener.counters.handshakes_rejected += 1
@@ -254,12 +307,22 @@ class Session(asyncio.Protocol):
 
     def _submit(self, packet: AvlPacket) -> None:
         assert self.imei is not None
-        self._unconfirmed_packets += 1
-        publisher = self._listener.publisher
-        self._unconfirmed_bytes += publisher.submit(self, self.imei, packet)
-        if self._unconfirmed_bytes > self._listener.settings.max_unconfirmed_session_bytes:
+        self._awaited += 1
+        self._hold(self._listener.publisher.submit(self, self.imei, packet))
+
+    def _hold(self, size: int) -> None:
+        self._unconfirmed_bytes += size
+        if (
+            self._unconfirmed_bytes > self._listener.settings.max_unconfirmed_session_bytes
+            and Pause.OWN_BYTES not in self._pauses
+        ):
             self._listener.counters.backpressure_pauses += 1
             self.pause(Pause.OWN_BYTES)
+
+    def _no_more_held(self, size: int) -> None:
+        self._unconfirmed_bytes -= size
+        if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
+            self.resume(Pause.OWN_BYTES)
 
     def _flush(self) -> None:
         """The one place that writes to the socket: always whole frames."""
@@ -267,7 +330,7 @@ class Session(asyncio.Protocol):
             self._transport.write(self._connection.data_to_send())
 
     def _close_if_done(self) -> None:
-        if Pause.ENDING in self._pauses and not self._unconfirmed_packets:
+        if Pause.ENDING in self._pauses and not self._awaited and not self._held:
             assert self._transport is not None
             self._transport.close()
 
@@ -276,11 +339,5 @@ class Session(asyncio.Protocol):
         if self._end_is_logged:
             return
         self._end_is_logged = True
-        say = log.info if self._heard else log.debug
-        say("device_disconnected", **self._names(), reason=reason, records=self.records)
-
-    def _names(self) -> dict[str, str]:
-        names = {"peer": self.peer}
-        if self.imei is not None:
-            names["imei"] = self.imei
-        return names
+        level = logging.INFO if self._heard else logging.DEBUG
+        self.say(level, "device_disconnected", reason=reason, records=self.records)

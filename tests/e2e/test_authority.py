@@ -76,14 +76,18 @@ def test_without_a_message_it_counts_within_the_refresh_period(
 
 
 def test_while_redis_is_away_the_list_holds(valkey: OwnValkey, start_server: StartServer) -> None:
+    """A device that is on it waits for Redis; one that is not is turned away at once."""
     client = valkey.start()
     client.sadd(ALLOWED, IMEI)
     server = start_server(*LIST, "--strict", "--authority-refresh", "0.1", redis_url=valkey.url)
     valkey.kill()
     server.wait_for_log("allow_list_not_read")
-    assert answer_to(server, IMEI) == b"\x01"
-    assert answer_to(server, OTHER) == b"\x00"
-    client = valkey.start()
+    with BareDevice(server.port, imei=None) as device:
+        device.send(encode_imei(IMEI))
+        assert device.silent_for(0.5)
+        assert answer_to(server, OTHER) == b"\x00"
+        client = valkey.start()
+        assert device.receive(1) == b"\x01"
     client.sadd(ALLOWED, OTHER)
     while answer_to(server, OTHER) != b"\x01":
         pass

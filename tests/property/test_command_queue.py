@@ -229,6 +229,15 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
         effects = self.queue.stop()
         self.check(effects)
         assert {reason for _, reason in self.endings(effects)} <= {Reason.SHUTDOWN}
+        assert self.awaited is None or self.awaited.command not in self.ended
+
+    @precondition(lambda self: self.stopped)
+    @rule()
+    def abandon(self) -> None:
+        effects = self.queue.abandon()
+        self.check(effects)
+        assert {reason for _, reason in self.endings(effects)} <= {Reason.SHUTDOWN}
+        assert self.awaited is None
 
     # What must be true of whatever the queue asks for.
 
@@ -270,7 +279,8 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
         if self.awaited is not None and command == self.awaited.command:
             if reason is Reason.TIMEOUT:
                 assert self.now >= self.awaited.until
-                self.quarantine = Written(command, self.now + QUARANTINE_S)
+                if not self.stopped:
+                    self.quarantine = Written(command, self.now + QUARANTINE_S)
             self.awaited = None
             after_writing = {None, Reason.NACK, Reason.TIMEOUT, Reason.DISCONNECTED}
             assert reason in after_writing or (reason is Reason.SHUTDOWN and self.stopped)
@@ -315,8 +325,8 @@ class QueueOfADeviceWithAnyLuck(RuleBasedStateMachine):
     @invariant()
     def nothing_waits_without_a_reason_and_a_deadline(self) -> None:
         if self.stopped:
-            assert self.empty or self.preparing
-            assert self.queue.deadline is None
+            assert self.empty or self.preparing or self.awaited
+            assert self.awaited or self.queue.deadline is None
         elif self.waiting and self.connected:
             assert self.preparing or self.awaited or self.quarantine
         written = self.awaited or self.quarantine

@@ -331,7 +331,7 @@ async def test_streams_are_trimmed_to_maxlen_and_never_at_zero(
     run = Run(writer, "run", maxlen=maxlen)
     async with background(writer.run()):
         for number in range(30):
-            run.ledger.unasked(IMEI, ANSWER)
+            run.ledger.unasked(IMEI, ANSWER, lambda: None)
             await run.fail(publish(client, f"c{number}"))
         await writer.idle()
     assert client.xlen(KEYS.responses) == client.xlen(KEYS.messages) == left
@@ -343,7 +343,7 @@ async def test_a_message_that_nobody_waits_for_has_the_contracts_fields(
 ) -> None:
     message = CommandMessage(codec.codec_id, MessageType.RESPONSE, b"door \xff", IMEI)
     writer = RedisWriter(valkey.url, SCRIPTS)
-    Run(writer, "run").ledger.unasked(IMEI, message)
+    Run(writer, "run").ledger.unasked(IMEI, message, lambda: None)
     async with background(writer.run()):
         await writer.idle()
     ((_, entry),) = client.xrange("telemetry:teltonika:messages")

@@ -237,9 +237,28 @@ def test_a_message_that_nobody_waits_for_is_unasked() -> None:
 
 def test_shutdown_of_what_is_awaited_and_what_waits() -> None:
     device = awaiting(A, B, C)
-    assert device.stop() == [failed(one, Reason.SHUTDOWN) for one in (A, B, C)]
+    assert device.stop() == [failed(one, Reason.SHUTDOWN) for one in (B, C)]
+    assert device.state is State.AWAITING
+    assert device.abandon() == [failed(A, Reason.SHUTDOWN)]
     assert device.empty
     assert device.deadline is None
+    assert device.abandon() == []
+
+
+def test_after_a_shutdown_the_answer_that_is_awaited_still_counts() -> None:
+    device = awaiting(A, B)
+    device.stop()
+    assert device.received(ANSWER, 0) == [End(A, answer=ANSWER)]
+    assert device.empty
+
+
+def test_after_a_shutdown_a_time_out_has_no_quarantine() -> None:
+    device = awaiting(A)
+    device.stop()
+    (end,) = device.tick(A.timeout_s, 0)
+    assert isinstance(end, End)
+    assert end.reason is Reason.TIMEOUT
+    assert device.empty
 
 
 def test_shutdown_of_what_was_about_to_be_written() -> None:

@@ -52,6 +52,7 @@ class Session:
         self.imei = imei
         self.ended = False
         self.connection = b"a socket"
+        self.is_current = asyncio.Event()
         self.was_superseded = asyncio.Event()
         self._numbers: dict[int, int] = {}
         self.when_confirmed: Callable[[], None] = lambda: None
@@ -63,6 +64,9 @@ class Session:
         size = self._publisher.submit(self, self.imei, packet(number, records))
         self._numbers[size] = number
         return size
+
+    def current(self) -> None:
+        self.is_current.set()
 
     def superseded(self) -> None:
         self.was_superseded.set()
@@ -409,7 +413,9 @@ async def test_an_older_connection_is_told_that_there_is_a_newer(
         publisher.open(newer, newer.imei)
         older.submit(1)
         newer.submit(2)
+        await newer.is_current.wait()
         await older.was_superseded.wait()
+        assert not older.is_current.is_set()
         assert await newer.confirmed_numbers(1) == [2]
         assert older.confirmations_so_far == 0
         assert publisher.unconfirmed_packets == 0

@@ -1,0 +1,204 @@
+"""The port: takes connections within the limits, and makes sessions of them.
+
+Sockets are accepted here, not by the event loop's own server, because three things come before a
+session: the limits, the header of a load balancer, and TLS. Each that is refused is closed at once,
+so that a device or a balancer knows. Without free file descriptors connections wait in the kernel.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+
+import structlog
+
+from teltonika.server.connection_limits import ConnectionLimits
+from teltonika.server.counters import Counters
+from teltonika.server.errors import ListenError
+from teltonika.server.peer_log import PeerLog
+from teltonika.server.proxy_header import ProxyHeaderError, read_proxy_header
+from teltonika.server.session import Peer, Session
+from teltonika.server.tls import ServerTls
+
+log = structlog.get_logger()
+
+BACKLOG = 4096
+SHORTAGE_PAUSE_S = 0.5
+"""Between two tries to accept while descriptors or buffers are short."""
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Acceptor:
+    """`bind`, `listen`, then `run` as a task, then `close`."""
+
+    def __init__(
+        self,
+        make_session: Callable[[Peer], Session],
+        limits: ConnectionLimits,
+        peer_log: PeerLog,
+        counters: Counters,
+        *,
+        tls: ServerTls | None,
+        proxy_protocol: bool,
+        handshake_timeout_s: float,
+    ) -> None:
+        """``handshake_timeout_s``: for the balancer's header, and for TLS."""
+        self._make_session = make_session
+        self._limits = limits
+        self._peer_log = peer_log
+        self._counters = counters
+        self._tls = tls
+        self._proxy_protocol = proxy_protocol
+        self._handshake_timeout_s = handshake_timeout_s
+        self._sockets: list[socket.socket] = []
+        self._closed = asyncio.Event()
+        self._short = False
+
+    def bind(self, host: str, port: int) -> int:
+        """Take the port, 0 for any, on each address of ``host``; which one it is.
+
+        Nobody can connect before `listen`. Raises ListenError.
+        """
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, _, _, _, address in dict.fromkeys(found):
+                self._sockets.append(_bound(family, address))
+        except (OSError, OverflowError, UnicodeError) as error:
+            self._close_sockets()
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ListenError(f"cannot listen on {host}:{port}: {reason}") from error
+        return int(self._sockets[0].getsockname()[1])
+
+    def listen(self) -> None:
+        """Let peers connect; `run` takes them in."""
+        for listening in self._sockets:
+            listening.listen(BACKLOG)
+
+    async def run(self) -> None:
+        """Accept until `close`, or until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                accepting = [group.create_task(self._accept(one, group)) for one in self._sockets]
+                await self._closed.wait()
+                for task in accepting:
+                    task.cancel()
+        finally:
+            self._close_sockets()
+
+    def close(self) -> None:
+        """Listen no more, from this moment on; who is just coming in may still."""
+        self._closed.set()
+
+    def _close_sockets(self) -> None:
+        for listening in self._sockets:
+            listening.close()
+
+    async def _accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in _SHORTAGES:
+                    await self._wait_for_descriptors(error)
+                continue  # or the peer had given up by then
+            if self._short:
+                self._short = False
+                log.warning("accepting_again", connections=self._limits.open)
+            peer = Peer(_host(address[0]), address[1])
+            if self._limits.enter():
+                group.create_task(self._admit(connection, peer))
+            else:
+                connection.close()
+                self._refused(peer, "connection_refused", limit="--max-connections")
+
+    async def _wait_for_descriptors(self, error: OSError) -> None:
+        """Who has them may be another process: there is nothing but time to wait for."""
+        self._counters.descriptor_shortages += 1
+        if not self._short:
+            self._short = True
+            log.error("cannot_accept", error=error.strerror, connections=self._limits.open)
+        await asyncio.sleep(SHORTAGE_PAUSE_S)
+
+    async def _admit(self, connection: socket.socket, peer: Peer) -> None:
+        """From an accepted socket to a session; one that fails before is closed and told of."""
+        session: Session | None = None
+        try:
+            async with asyncio.timeout(self._handshake_timeout_s):
+                peer = await self._behind_balancer(connection, peer)
+            if not self._limits.enter_from(peer.host):
+                limit = "--max-per-address"
+                self._refused(peer, "connection_refused", limit=limit)
+                return
+            session = self._make_session(peer)
+            await self._open(connection, session)
+        except ProxyHeaderError as error:
+            self._counters.proxy_header_failures += 1
+            self._refused(peer, "proxy_header_failed", error=str(error))
+        except ssl.SSLError as error:
+            self._counters.tls_failures += 1
+            self._refused(peer, "tls_failed", error=_tls_reason(error))
+        except TimeoutError:
+            self._counters.handshake_timeouts += 1
+            self._refused(peer, "handshake_timeout")
+        except OSError as error:  # the peer is gone
+            self._say(logging.DEBUG, peer, "connection_lost", error=str(error))
+        except Exception:
+            log.exception("connection_failed", peer=str(peer))
+        finally:
+            if session is None or not session.opened:
+                connection.close()
+                self._limits.leave()
+                if session is not None:
+                    self._limits.leave_from(peer.host)
+
+    async def _behind_balancer(self, connection: socket.socket, peer: Peer) -> Peer:
+        if not self._proxy_protocol:
+            return peer
+        source = await read_proxy_header(asyncio.get_running_loop(), connection)
+        return peer if source is None else Peer(_host(source[0]), source[1])
+
+    async def _open(self, connection: socket.socket, session: Session) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: session,
+            connection,
+            ssl=None if self._tls is None else self._tls.context,
+            ssl_handshake_timeout=None if self._tls is None else self._handshake_timeout_s,
+        )
+
+    def _refused(self, peer: Peer, event: str, **fields: object) -> None:
+        self._say(logging.WARNING, peer, event, **fields)
+
+    def _say(self, level: int, peer: Peer, event: str, **fields: object) -> None:
+        self._peer_log.say(level, peer.host, event, peer=str(peer), **fields)
+
+
+def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # `::` is every address, of either kind
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        listening.setblocking(False)
+        listening.bind(address)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _host(address: str) -> str:
+    """An IPv4 address that came in through an IPv6 socket is written as what it is."""
+    if address.startswith("::ffff:"):
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+        return address if mapped is None else str(mapped)
+    return address
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    """OpenSSL's words for it, without where in its source it noticed."""
+    reason = getattr(error, "reason", None)
+    return reason.replace("_", " ").lower() if reason else str(error)
