@@ -14,6 +14,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from teltonika.cli.emulate_tls import (
+    TlsCaOption,
+    TlsCertOption,
+    TlsInsecureOption,
+    TlsKeyOption,
+    TlsOption,
+    TlsServerNameOption,
+    tls_settings,
+)
 from teltonika.cli.emulate_view import LiveView, LogView
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
@@ -93,6 +102,12 @@ def emulate(
             max=MAX_SECONDS,
         ),
     ] = DEFAULTS.restart_after_s,
+    tls: TlsOption = False,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    tls_server_name: TlsServerNameOption = None,
+    tls_insecure: TlsInsecureOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one object.")] = False,
 ) -> None:
     """Be one device: connect, drive, send AVL records and wait for each acknowledgement.
@@ -115,6 +130,14 @@ def emulate(
     settings = EmulatorSettings(
         host=host,
         port=port,
+        tls=tls_settings(
+            tls=tls,
+            ca=tls_ca,
+            cert=tls_cert,
+            key=tls_key,
+            server_name=tls_server_name,
+            insecure=tls_insecure,
+        ),
         codec=avl_codec,
         records=records,
         records_per_packet=records_per_packet,
@@ -129,9 +152,12 @@ def emulate(
     )
     device = assemble_device(imei, settings, time.time_ns() // 1_000_000)
     target = f"{host}:{port}"
-    view = LiveView(target) if sys.stderr.isatty() and not json else LogView(target)
+    line = target if settings.tls is None else f"{target} over TLS"
+    view = LiveView(line) if sys.stderr.isatty() and not json else LogView(line)
     link = DeviceLink(device, settings, Random(seed), view)  # noqa: S311 - lengths of pauses
     with view:
+        if tls_insecure:
+            view.unverified()
         run(_run_until_signal(link, view))
 
     report = device.report

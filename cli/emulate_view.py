@@ -44,12 +44,20 @@ class LogView(DeviceObserver):
     def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
         self._say(f"{device.imei}: {self._target}: {reason}; trying again in {retry_in_s:.1f} s")
 
+    def unverified(self) -> None:
+        """The server may be anybody."""
+        self._note("the server's certificate is not verified")
+
     def stopping(self) -> None:
         """Somebody asked for the end, and has to wait a moment."""
         self._say("stopping once the packet in flight is acknowledged")
 
     def _say(self, text: str) -> None:
         typer.echo(text, err=True)
+
+    def _note(self, text: str) -> None:
+        """Say what holds for the whole run."""
+        self._say(text)
 
 
 class LiveView(LogView):
@@ -81,3 +89,6 @@ class LiveView(LogView):
 
     def _say(self, text: str) -> None:
         self._status.update(Text(text, no_wrap=True, overflow="ellipsis"))
+
+    def _note(self, text: str) -> None:
+        self._status.console.print(text)

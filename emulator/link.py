@@ -1,7 +1,6 @@
-"""A device's line to its server: drives a `Device` over real TCP connections, one after another."""
+"""A device's line to its server: drives a `Device` over real connections, one after another."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from operator import itemgetter
 from random import Random
@@ -22,6 +21,7 @@ from teltonika.emulator.events import (
     Restarted,
 )
 from teltonika.emulator.observer import DeviceObserver
+from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 
@@ -31,21 +31,21 @@ of a command."""
 
 
 class _Wire(asyncio.Protocol):
-    """One TCP connection: hands its bytes to the link, and knows whether it still stands."""
+    """One connection: hands its bytes to the link, and knows whether it still stands."""
 
-    __slots__ = ("_link", "end", "lost")
+    __slots__ = ("_link", "error", "lost")
 
     def __init__(self, link: "DeviceLink") -> None:
         self._link = link
         self.lost = asyncio.Event()
-        self.end = ""
-        """How it was lost."""
+        self.error: Exception | None = None
+        """How it was lost; None if the server closed it."""
 
     def data_received(self, data: bytes) -> None:
         self._link.receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.end = "the server closed the connection" if exc is None else _describe(exc)
+        self.error = exc
         self.lost.set()
         self._link.wake()
 
@@ -195,26 +195,44 @@ class DeviceLink:
 
     async def _connect_and_talk(self) -> str:
         """One connection from its beginning to its end; why it ended, or never was."""
-        settings = self._settings
+        tls = self._settings.tls
         wire = _Wire(self)
         try:
-            async with asyncio.timeout(settings.connect_timeout_s):
-                transport, _ = await self._loop.create_connection(
-                    lambda: wire, settings.host, settings.port
-                )
+            transport = await self._connect(wire)
         except OSError as error:  # a TimeoutError is one
-            return _describe(error)
+            return why_not_connected(error, tls)
         self._transport = transport
         self.device.connection_made()
         self._write()
         try:
             await self._talk(wire)
+            unanswered = self.device.state is DeviceState.AWAITING_ANSWER
         finally:
             transport.abort()
             self._answers.clear()
             self.device.connection_lost()
         await wire.lost.wait()
-        return self.device.complaint or wire.end
+        return self.device.complaint or why_lost(wire.error, tls if unanswered else None)
+
+    async def _connect(self, wire: _Wire) -> asyncio.Transport:
+        settings = self._settings
+        timeout_s, tls = settings.connect_timeout_s, settings.tls
+        if tls is None:
+            async with asyncio.timeout(timeout_s):
+                transport, _ = await self._loop.create_connection(
+                    lambda: wire, settings.host, settings.port
+                )
+            return transport
+        async with asyncio.timeout(2 * timeout_s):  # behind which the handshake's own may come
+            transport, _ = await self._loop.create_connection(
+                lambda: wire,
+                settings.host,
+                settings.port,
+                ssl=tls.context,
+                server_hostname=tls.server_name or settings.host,
+                ssl_handshake_timeout=timeout_s,
+            )
+        return transport
 
     async def _talk(self, wire: _Wire) -> None:
         """Do what the device wants until it wants no more of this connection, or that is lost."""
@@ -336,16 +354,3 @@ class DeviceLink:
             self._written_at = perf_counter()
             self._answer_due = now + self._settings.ack_timeout_s
             self._transport.write(data)
-
-
-def _describe(error: Exception) -> str:
-    """Why there is no connection, in a few words."""
-    match error:
-        case TimeoutError():
-            return "no answer to the connection request"
-        case OSError(errno=int(number)) if number > 0:
-            return os.strerror(number).lower()
-        case OSError(strerror=str(text)):  # a host name that cannot be resolved: its own numbers
-            return text.lower()
-        case _:
-            return str(error)

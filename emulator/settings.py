@@ -4,6 +4,7 @@ import msgspec
 
 from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.emulator.answers import AnswerFault
+from teltonika.emulator.tls import TlsSettings
 
 _YEAR_S = 31_536_000
 _MIN_PERIOD_S = 0.001  # timestamps count milliseconds, and each record has its own
@@ -14,6 +15,8 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 5027
+    tls: TlsSettings | None = None
+    """None speaks plain TCP."""
 
     codec: AvlCodec = AVL_CODECS.by_name("8E")
     records: int = 10
@@ -29,6 +32,7 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     ack_timeout_s: float = 10.0
     """How long an answer may take, to the IMEI as to a packet. Devices are set to 5 to 120."""
     connect_timeout_s: float = 10.0
+    """For the TCP connection; the TLS handshake may take as long again."""
     give_up_after_s: float = 60.0
     """How long a device tries to deliver without getting anywhere."""
     first_retry_s: float = 0.25

@@ -1,10 +1,11 @@
 """A server of a few lines that answers devices by a script, rightly or wrongly."""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from enum import Enum, auto
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from teltonika.codecs import AvlPacketReceived, AvlRecord, ImeiReceived, ServerConnection
 
@@ -36,22 +37,29 @@ class TinyServer:
 
     A script's first answer is to the IMEI, the others to packets; where it ends, and on connections
     past the last script, every answer is RIGHT. ``hang_up_inside`` closes connection number so
-    many as soon as the first bytes of a packet came.
+    many as soon as the first bytes of a packet came. With an ``ssl`` context it speaks TLS.
     """
 
     def __init__(
-        self, *scripts: Sequence[Answer], port: int = 0, hang_up_inside: int | None = None
+        self,
+        *scripts: Sequence[Answer],
+        port: int = 0,
+        hang_up_inside: int | None = None,
+        ssl: ssl.SSLContext | None = None,
     ) -> None:
         self.port = port
         self.connections: list[Received] = []
         self.hang_up_inside = hang_up_inside
         self.packet_came = asyncio.Event()
         self._scripts = scripts
+        self._ssl = ssl
         self._transports: list[asyncio.Transport] = []
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Session(self), "127.0.0.1", self.port)
+        self._server = await loop.create_server(
+            lambda: _Session(self), "127.0.0.1", self.port, ssl=self._ssl
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -98,8 +106,7 @@ class _Session(asyncio.Protocol):
         self._raw = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's over TLS is no subclass
         self._received, self._script = self._server.opened(transport)
         self._number = len(self._server.connections)
 

@@ -1,17 +1,23 @@
 """`teltonika emulate` against `teltonika serve`: two processes, one TCP session."""
 
+import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
+from asyncio.subprocess import PIPE
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from certificates import Certificates
 from payloads import expected_payload, fields_of
 from serving import IMEI, STREAM, TELTONIKA, ServerProcess, run_teltonika
+from tiny_server import TinyServer
 
 from teltonika.codecs import AVL_CODECS
 from teltonika.emulator import Drive
@@ -90,3 +96,32 @@ def test_a_server_that_is_not_there_is_waited_for_and_then_given_up(tmp_path: An
     assert json.loads(result.stdout)["gave_up"] is True
     assert "gave up" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+async def test_tls_with_both_ends_verified_can_be_asked_for_by_the_environment(
+    tmp_path: Path,
+) -> None:
+    certificates = Certificates(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificates.server_cert, certificates.server_key)
+    async with TinyServer(ssl=context) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(TELTONIKA, "emulate", "--imei", IMEI, "--port", str(server.port), "--json"),
+            *("--records", "500", "--records-per-packet", "50", "--interval", "0"),
+            stdout=PIPE,
+            stderr=PIPE,
+            env=os.environ
+            | {
+                "TELTONIKA_TLS": "1",
+                "TELTONIKA_TLS_CA": str(certificates.ca),
+                "TELTONIKA_TLS_CERT": str(certificates.client_cert),
+                "TELTONIKA_TLS_KEY": str(certificates.client_key),
+                "TELTONIKA_TLS_SERVER_NAME": "localhost",
+            },
+        )
+        output, errors = await process.communicate()
+        (received,) = server.connections
+    assert process.returncode == 0, errors
+    assert json.loads(output)["records_acknowledged"] == len(received.records) == 500
+    assert errors.decode() == f"{IMEI}: connected to 127.0.0.1:{server.port} over TLS\n"
