@@ -6,7 +6,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 from teltonika.cli.errors import USAGE, fail
-from teltonika.emulator import TlsError, TlsSettings
+from teltonika.codecs import TlsError
+from teltonika.emulator import TlsSettings
 
 TlsOption: TypeAlias = Annotated[
     bool,

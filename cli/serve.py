@@ -11,11 +11,12 @@ from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
 from teltonika.cli.redis_options import PasswordFileOption, named_redis
+from teltonika.codecs import TlsError
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server import serve as run_server
 from teltonika.server.authority import Authority
 from teltonika.server.durability import Durability
-from teltonika.server.errors import InvalidRedisUrlError, TlsError
+from teltonika.server.errors import InvalidRedisUrlError
 from teltonika.server.logs import LogFormat, LogLevel, configure_logs
 
 DEFAULTS = ServerSettings()

@@ -18,6 +18,7 @@ from teltonika.codecs.errors import (
     NotDecodedYetError,
     RecordError,
     TeltonikaError,
+    TlsError,
     UnknownCodecError,
 )
 from teltonika.codecs.events import (
@@ -92,6 +93,7 @@ __all__ = [
     "ServerConnection",
     "ServerEvent",
     "TeltonikaError",
+    "TlsError",
     "UnknownCodecError",
     "crc16_ibm",
     "decode_imei",

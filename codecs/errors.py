@@ -8,7 +8,8 @@ TeltonikaError
 │   ├── NotDecodedYetError   a codec or transport that is known but has no decoder here yet
 │   ├── RecordError          a whole, checked AVL packet whose inside contradicts itself
 │   └── CommandError         the same of a command or an answer
-└── EncodeError              a value that does not fit its field on the wire
+├── EncodeError              a value that does not fit its field on the wire
+└── TlsError                 a file or a name that TLS cannot be spoken with
 """
 
 from enum import StrEnum
@@ -106,3 +107,7 @@ class EncodeError(TeltonikaError):
         super().__init__(message)
         self.field = field
         self.message = message
+
+
+class TlsError(TeltonikaError):
+    """A file or a name that TLS cannot be spoken with; the message says which, and why."""

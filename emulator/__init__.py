@@ -21,7 +21,7 @@ from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
-from teltonika.emulator.tls import TlsError, TlsSettings
+from teltonika.emulator.tls import TlsSettings
 from teltonika.emulator.unit import Unit
 
 __all__ = [
@@ -44,7 +44,6 @@ __all__ = [
     "PacketDelivered",
     "RecordsDeleted",
     "Restarted",
-    "TlsError",
     "TlsSettings",
     "Unit",
     "assemble_device",

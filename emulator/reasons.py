@@ -4,7 +4,8 @@ import os
 import re
 import ssl
 
-from teltonika.emulator.tls import TlsSettings, openssl_words
+from teltonika.codecs.tls_files import openssl_words
+from teltonika.emulator.tls import TlsSettings
 
 
 def why_not_connected(error: OSError, tls: TlsSettings | None = None) -> str:

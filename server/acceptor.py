@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import structlog
 
+from teltonika.codecs.tls_files import openssl_words
 from teltonika.server.connection_limits import ConnectionLimits
 from teltonika.server.counters import Counters
 from teltonika.server.errors import ListenError
@@ -140,7 +141,7 @@ class Acceptor:
             self._refused(peer, "proxy_header_failed", error=str(error))
         except ssl.SSLError as error:
             self._counters.tls_failures += 1
-            self._refused(peer, "tls_failed", error=_tls_reason(error))
+            self._refused(peer, "tls_failed", error=openssl_words(error))
         except TimeoutError:
             self._counters.handshake_timeouts += 1
             self._refused(peer, "handshake_timeout")
@@ -196,9 +197,3 @@ def _host(address: str) -> str:
         mapped = ipaddress.IPv6Address(address).ipv4_mapped
         return address if mapped is None else str(mapped)
     return address
-
-
-def _tls_reason(error: ssl.SSLError) -> str:
-    """OpenSSL's words for it, without where in its source it noticed."""
-    reason = getattr(error, "reason", None)
-    return reason.replace("_", " ").lower() if reason else str(error)

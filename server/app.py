@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from teltonika.codecs import TlsError
 from teltonika.server.config import ServerSettings
 from teltonika.server.data_dir import DataDirectory
 from teltonika.server.durability import (
@@ -22,7 +23,6 @@ from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
 from teltonika.server.errors import (
     DataDirectoryBusyError,
     RedisUnavailableError,
-    TlsError,
     WeakRedisError,
 )
 from teltonika.server.instance import Instance, background
@@ -54,8 +54,8 @@ async def serve(
     """Run one instance until ``stop`` is set; then drain it and return.
 
     Each time ``reload`` is set, the certificates are read again. Cancelled, it ends at once: what
-    is unconfirmed is not acknowledged. Raises ServerError, in a sentence for the operator, if it
-    cannot start.
+    is unconfirmed is not acknowledged. Raises ServerError or TlsError, in a sentence for the
+    operator, if it cannot start.
     """
     tls = _tls(settings)
     async with contextlib.AsyncExitStack() as stack:

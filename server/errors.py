@@ -6,7 +6,6 @@ ServerError
 ├── InvalidRedisUrlError     not a URL that leads to a Redis
 ├── RedisUnavailableError    the Redis that was named does not answer
 ├── WeakRedisError           it cannot keep what the server is to promise
-├── TlsError                 a certificate or key that cannot be used
 ├── ListenError              the port cannot be listened on
 └── SupersededError          another process has this instance's id now
 """
@@ -33,10 +32,6 @@ class RedisUnavailableError(ServerError):
 
 
 class WeakRedisError(ServerError):
-    pass
-
-
-class TlsError(ServerError):
     pass
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from certificates import Certificates
 
-from teltonika.emulator import EmulatorSettings, TlsError, TlsSettings
+from teltonika.codecs import TlsError
+from teltonika.emulator import EmulatorSettings, TlsSettings
 
 ENCRYPTED_KEY = """\
 -----BEGIN EC PRIVATE KEY-----
