@@ -142,7 +142,7 @@ class Acceptor:
         except ssl.SSLError as error:
             self._counters.tls_failures += 1
             self._refused(peer, "tls_failed", error=openssl_words(error))
-        except TimeoutError:
+        except (TimeoutError, ConnectionAbortedError):  # the second is what TLS says
             self._counters.handshake_timeouts += 1
             self._refused(peer, "handshake_timeout")
         except OSError as error:  # the peer is gone

@@ -69,7 +69,7 @@ def connections_possible(wanted: int) -> int:
     possible = raise_descriptor_limit() - RESERVED_DESCRIPTORS
     if wanted and wanted <= possible:
         return wanted
-    log.warning(
+    log.info(
         "max_connections_lowered",
         wanted=wanted or "no limit",
         possible=possible,

@@ -141,9 +141,9 @@ class Session(asyncio.Protocol):
         self._awaited -= 1
         if self.ended:
             return
+        self._accepted()
         self._connection.accept()
         self._flush()
-        self._accepted()
         if Pause.ENDING not in self._pauses:
             self._listener.session_identified(self)
         self._close_if_done()

@@ -31,12 +31,14 @@ REGISTRY = "connections:registry"
 class ServerProcess:
     """A running server: its line, its log so far, a client of its Redis."""
 
+    PROGRAM = (TELTONIKA,)
+
     def __init__(
         self,
         data_dir: Path,
         *options: str,
         redis_url: str | None = None,
-        program: tuple[str, ...] = (TELTONIKA,),
+        program: tuple[str, ...] = PROGRAM,
     ) -> None:
         self.data_dir = data_dir
         self._probes = 0
@@ -179,7 +181,10 @@ class BareDevice:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         if imei is not None:
             self.send(encode_imei(imei))
-            assert self.receive(1) == b"\x01"
+            answer = self.receive(1)
+            if answer != b"\x01":
+                self.socket.close()
+                raise AssertionError(f"the server answered {answer!r} to the IMEI")
 
     def __enter__(self) -> Self:
         return self
