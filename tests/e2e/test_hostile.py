@@ -45,6 +45,8 @@ AFTER_HANDSHAKE = {
     "half a packet": HANDSHAKE + PACKET[:30],
     "a second number of data that differs": HANDSHAKE + framed(PACKET[8:-5] + b"\x02"),
     "255 records announced, one there": HANDSHAKE + framed(b"\x08\xff" + PACKET[10:-4]),
+    "fewer IO elements than their total says": HANDSHAKE
+    + framed(b"\x08\x01" + bytes(24) + b"\x00\x05" + bytes(4) + b"\x01"),
     "more IO elements than bytes": HANDSHAKE
     + framed(b"\x08\x01" + bytes(24) + b"\x00\xff\xff" + bytes(10) + b"\x01"),
     "NX lengths past the end": HANDSHAKE
