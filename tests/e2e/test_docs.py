@@ -7,6 +7,7 @@ variables that the docs name themselves: ports, directories, the demo's length.
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOT_RUN = {
     "pip install -e '.[test]' && pytest": "is what runs this",
     "python -m benchmarks": "takes minutes; test_benchmarks runs it with --quick",
+    "pytest tests/e2e/test_sent_again.py": "the suite runs it",
+    "python tests/e2e/campaign.py --minutes 0.5 --seed 1": "test_campaign runs it",
 }
 RUNNING = {"teltonika serve", f"teltonika emulate --imei {IMEI} --records 0"}
 """Runs already, while the page's other lines do."""
@@ -96,6 +99,24 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     local = [link for link in links if not link.startswith("https://")]
     assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    named = {
+        command
+        for page in PAGES
+        for command in re.findall(r"`?(pytest tests/[^`\n]+)", page.read_text())
+    }
+    assert len(named) >= 4
+    for command in named:
+        result = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command), "--collect-only", "-q"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}"
 
 
 def test_every_command_explains_itself() -> None:

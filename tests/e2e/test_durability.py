@@ -88,6 +88,25 @@ def test_a_redis_that_cannot_do_what_is_asked_is_refused(valkey: OwnValkey) -> N
     client.close()
 
 
+def test_memory_is_what_redis_confirmed_and_no_more(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    """Without an append-only file: acknowledged, and gone with the Redis that had it."""
+    client = valkey.start("--appendonly", "no")
+    server = start_server("--durability", "memory", redis_url=valkey.url)
+    with BareDevice(server.port) as device:
+        valkey.signal(signal.SIGSTOP)
+        device.send(packet(1))
+        assert device.silent_for(0.5)
+        valkey.signal(signal.SIGCONT)
+        assert device.acknowledged() == 1
+    assert client.xlen(STREAM) == 1
+    client.close()
+    valkey.kill()
+    with valkey.start("--appendonly", "no") as client:
+        assert client.xlen(STREAM) == 0
+
+
 def test_fsync_waits_for_the_disk_once_for_a_batch(
     valkey: OwnValkey, start_server: StartServer
 ) -> None:
