@@ -221,6 +221,8 @@ class DeviceConnection(_Connection):
             events.append(self._answered(self._buffer.pop(0)))
         while self._state is ConnectionState.OPEN and (event := self._next()) is not None:
             events.append(event)
+        if self._state is ConnectionState.CLOSED:
+            self._buffer.clear()  # whatever a server goes on sending, nothing reads it any more
         return events
 
     @property

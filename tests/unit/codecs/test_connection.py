@@ -1,5 +1,7 @@
 """A session's two ends, without a socket."""
 
+import tracemalloc
+
 import pytest
 from samples import framed
 
@@ -236,6 +238,20 @@ def test_a_device_that_is_not_accepted_may_not_send(answer: bytes, state: str) -
     assert device.state is ConnectionState[state]
     with pytest.raises(RuntimeError, match="CLOSED cannot send"):
         device.send_packet(PACKET)
+
+
+@pytest.mark.parametrize("answer", [b"\x00", b"\x02"])
+def test_a_device_that_is_not_accepted_keeps_nothing_of_what_still_comes(answer: bytes) -> None:
+    device = DeviceConnection()
+    device.start(IMEI)
+    device.receive_data(answer + bytes(100_000))
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            assert device.receive_data(bytes(100_000)) == []
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_moves_that_the_table_does_not_have_are_refused() -> None:
