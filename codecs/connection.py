@@ -293,11 +293,9 @@ def _frame_size(buffer: bytearray) -> int | None:
 
 def _decode_frame(packet: bytes) -> CommandReceived | FrameSkipped | CrcFailed:
     try:
-        return CommandReceived(
-            COMMAND_CODECS.by_id(packet[HEADER_SIZE], HEADER_SIZE).decode_data(
-                checked_data(packet), HEADER_SIZE
-            )
-        )
+        data = checked_data(packet)
+        codec = COMMAND_CODECS.by_id(data[0], HEADER_SIZE)
+        return CommandReceived(codec.decode_data(data, HEADER_SIZE))
     except CrcMismatchError as error:
         return CrcFailed(error)
     except DecodeError as error:

@@ -176,6 +176,14 @@ def test_a_device_survives_broken_commands() -> None:
     assert command == CommandReceived(COMMAND)
 
 
+@pytest.mark.parametrize("codec_id", [0x0C, 0x0D, 0x0F])
+def test_a_wrong_crc_is_told_before_the_codec_is_looked_at(codec_id: int) -> None:
+    """Even of a codec that is known and not decoded yet: nothing in the frame is to be believed."""
+    (event,) = open_device().receive_data(framed(bytes((codec_id, 1, 1)), crc_change=1))
+    assert isinstance(event, CrcFailed)
+    assert event.error.offset == 11
+
+
 def test_a_command_that_stalls_behind_its_header_is_no_ack() -> None:
     device, frame = open_device(), encode_message(COMMAND)
     device.receive_data(frame[:8])
