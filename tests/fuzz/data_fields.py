@@ -1,6 +1,6 @@
 """Targets: packets and their data fields, one codec at a time and as they come."""
 
-from fuzz.plain_reading import is_sound
+from fuzz.plain_reading import defect
 from samples import framed
 
 from teltonika.codecs import (
@@ -25,19 +25,19 @@ CRC_SIZE = 4
 def check_data_field(codec: AvlCodec | CommandCodec, data: bytes) -> None:
     """``data`` is what stands behind the codec id.
 
-    It is taken if and only if it is sound; what is taken encodes back to the same bytes; an error
-    lies inside. The same in a packet with a right length and CRC, its offsets 8 bytes further on.
+    It is taken, or refused for the defect that it has, at a byte inside; what is taken encodes back
+    to the same bytes. The same in a packet with a right length and CRC, all offsets 8 bytes on.
     """
     data_field = bytes((codec.codec_id,)) + data
     try:
         packet = codec.decode_data(data_field)
     except DecodeError as error:
-        assert not is_sound(data_field), f"sound, and refused: {error}"
+        assert error.code == defect(data_field), f"{defect(data_field)}, not {error.code}: {error}"
         assert 0 <= error.offset <= len(data_field), f"{error.offset}: {error}"
         assert error.message == str(error)
         found: AvlPacket | CommandMessage | DecodeError = error
     else:
-        assert is_sound(data_field), f"not sound, and taken: {packet!r}"
+        assert defect(data_field) is None, f"{defect(data_field)}, and taken: {packet!r}"
         check_encodes_back(packet, data_field)
         found = packet
     if len(data_field) < 3:
@@ -60,9 +60,9 @@ def check_packet(data: bytes) -> None:
     try:
         packet = decode_packet(data)
     except DecodeError as error:
-        assert not (right and is_sound(data_field)), f"sound, and refused: {error}"
         assert 0 <= error.offset <= len(data), f"{error.offset}: {error}"
         assert isinstance(error, CrcMismatchError) == (whole and not right)
+        assert not right or error.code == defect(data_field), f"{defect(data_field)}: {error}"
     else:
         assert right
         check_encodes_back(packet, data_field)

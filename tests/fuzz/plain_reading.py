@@ -1,11 +1,13 @@
 """Data fields read a second time, by the protocol's text and byte by byte.
 
 The decoders are made to be fast; this is made to be compared with Teltonika Data Sending
-Protocols. It only says whether a data field is sound: what is in it, the encoders tell.
+Protocols. It only says what is wrong with a data field: what is in a sound one, the encoders tell.
 """
 
 from dataclasses import dataclass
 from io import BytesIO
+
+from teltonika.codecs import ErrorCode
 
 FIXED_SIZE = 8 + 1 + 4 + 4 + 2 + 2 + 1 + 2
 """Timestamp, priority, longitude, latitude, altitude, angle, satellites, speed."""
@@ -26,27 +28,35 @@ AVL_LAYOUTS = {
 }
 COMMAND_TYPES = {0x0C: (5, 6), 0x0E: (5, 6, 0x11)}
 """The types of message that each command codec knows. Only codec 14 has an IMEI."""
+NOT_DECODED_YET = (0x0D, 0x0F)
 
 
 class _EndedError(Exception):
     """The bytes end too soon."""
 
 
-def is_sound(data: bytes) -> bool:
-    """Whether a decoder must take this data field, of any codec that is decoded."""
+def defect(data: bytes) -> ErrorCode | None:
+    """The first thing that is wrong with a data field of any codec; None if it must be taken."""
     if data[0] in AVL_LAYOUTS:
-        return _is_sound_avl(AVL_LAYOUTS[data[0]], data)
-    return data[0] in COMMAND_TYPES and _is_sound_command(data)
+        return _avl_defect(AVL_LAYOUTS[data[0]], data)
+    if data[0] in COMMAND_TYPES:
+        return _command_defect(data)
+    return ErrorCode.NOT_DECODED_YET if data[0] in NOT_DECODED_YET else ErrorCode.UNKNOWN_CODEC
 
 
-def _is_sound_avl(layout: AvlLayout, data: bytes) -> bool:
-    if len(data) < 3 or data[1] != data[-1]:
-        return False
+def _avl_defect(layout: AvlLayout, data: bytes) -> ErrorCode | None:
+    if len(data) < 3:
+        return ErrorCode.TRUNCATED
     body = BytesIO(data[2:-1])
     try:
-        return all(_skip_record(layout, body) for _ in range(data[1])) and not body.read()
+        for _ in range(data[1]):
+            if not _skip_record(layout, body):
+                return ErrorCode.IO_COUNT_MISMATCH
     except _EndedError:
-        return False
+        return ErrorCode.TRUNCATED
+    if body.read():
+        return ErrorCode.TRAILING_BYTES
+    return None if data[-1] == data[1] else ErrorCode.RECORD_COUNT_MISMATCH
 
 
 def _skip_record(layout: AvlLayout, body: BytesIO) -> bool:
@@ -67,16 +77,20 @@ def _skip_record(layout: AvlLayout, body: BytesIO) -> bool:
     return elements == total
 
 
-def _is_sound_command(data: bytes) -> bool:
+def _command_defect(data: bytes) -> ErrorCode | None:
     content = data[7:-1]
-    if len(data) < 8 or int.from_bytes(data[3:7]) != len(content):
-        return False
+    if len(data) < 8:
+        return ErrorCode.TRUNCATED
     if data[2] not in COMMAND_TYPES[data[0]]:
-        return False
+        return ErrorCode.UNKNOWN_TYPE
+    if int.from_bytes(data[3:7]) != len(content):
+        return ErrorCode.SIZE_MISMATCH
     if data[0] != 0x0E:
-        return True
+        return None
+    if len(content) < 8:
+        return ErrorCode.TRUNCATED
     nibbles = [nibble for byte in content[:8] for nibble in (byte >> 4, byte & 15)]
-    return len(nibbles) == 16 and nibbles[0] == 0 and max(nibbles) <= 9
+    return None if nibbles[0] == 0 and max(nibbles) <= 9 else ErrorCode.IMEI_DIGITS
 
 
 def _number(body: BytesIO, size: int) -> int:

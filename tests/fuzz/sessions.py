@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from fuzz.data_fields import CRC_SIZE, HEADER_SIZE, check_encodes_back
 from fuzz.inputs import Stream
-from fuzz.plain_reading import COMMAND_TYPES, is_sound
+from fuzz.plain_reading import COMMAND_TYPES, NOT_DECODED_YET, defect
 from samples import IMEI
 
 from teltonika.codecs import (
@@ -27,7 +27,6 @@ from teltonika.codecs import (
     crc16_ibm,
     encode_imei,
 )
-from teltonika.codecs.registry import NOT_DECODED_YET
 
 _IMEI_SIZE = 17
 _SHORTEST = HEADER_SIZE + 3 + CRC_SIZE
@@ -47,10 +46,19 @@ def check_server(stream: Stream) -> None:
     for event in whole:
         at += _server_bytes(event, stream.data[at:], stream.limit)
     if whole and isinstance(whole[-1], ProtocolViolation):
-        # At 0 is the handshake: a packet there, sound or not, is none.
-        assert at == 0 or not _is_sound_packet(_packet_at(stream.data[at:]), stream.limit)
+        _check_violation(whole[-1], stream.data[at:], stream.limit, is_packet=at > 0)
     else:
         assert at == len(stream.data)
+
+
+def _check_violation(event: ProtocolViolation, rest: bytes, limit: int, *, is_packet: bool) -> None:
+    """``rest`` is what was still to be read; a packet, or the handshake."""
+    error, packet = event.error, _packet_at(rest)
+    assert 0 <= error.offset <= len(rest), f"{error.offset}: {error}"
+    if is_packet and packet and packet[:4] == bytes(4) and len(packet) <= limit:
+        assert _crc_is_right(packet)
+        found = defect(packet[HEADER_SIZE:-CRC_SIZE])
+        assert error.code == found, f"{found}, not {error.code}: {error}"
 
 
 def _server_events(pieces: Iterable[bytes], limit: int) -> list[ServerEvent]:
@@ -79,8 +87,7 @@ def _server_bytes(event: ServerEvent, rest: bytes, limit: int) -> int:
         case PingReceived():
             assert rest[0] == 0xFF
             return 1
-        case ProtocolViolation(error):
-            assert 0 <= error.offset <= len(rest), f"{error.offset}: {error}"
+        case ProtocolViolation():
             return 0
     packet = _packet_at(rest)
     assert len(packet) <= limit
@@ -168,12 +175,6 @@ def _crc_is_right(packet: bytes) -> bool:
     return packet[-CRC_SIZE:] == crc16_ibm(packet[HEADER_SIZE:-CRC_SIZE]).to_bytes(CRC_SIZE)
 
 
-def _is_sound_packet(packet: bytes, limit: int) -> bool:
-    if not packet or packet[:4] != bytes(4) or len(packet) > limit:
-        return False
-    return _crc_is_right(packet) and is_sound(packet[HEADER_SIZE:-CRC_SIZE])
-
-
 def _check_frame(event: ServerEvent | DeviceEvent, packet: bytes) -> None:
     """``event`` says of a whole packet what is true."""
     assert packet[:4] == bytes(4)
@@ -190,7 +191,7 @@ def _check_frame(event: ServerEvent | DeviceEvent, packet: bytes) -> None:
             check_encodes_back(message, data)
         case FrameSkipped(error):
             assert HEADER_SIZE <= error.offset <= len(packet), f"{error.offset}: {error}"
-            assert not is_sound(data)
+            assert error.code == defect(data), f"{defect(data)}, not {error.code}: {error}"
         case _:
             raise AssertionError(f"no event of a packet: {event!r}")
     assert _crc_is_right(packet)
