@@ -23,18 +23,29 @@ from teltonika.codecs.hextext import HexTextError, parse_hex_text
 def check_findings(stream: Stream) -> None:
     """The findings cover the bytes in order, none twice, and each says what its bytes are.
 
-    Only an error may begin behind the end of the one before it: inside what it is about.
+    Only an error may begin behind the end of the one before it: inside the packet it is about,
+    where it also ends, or with it the input.
     """
     data, end = stream.data, 0
     for finding in find_packets(data, stream.limit):
-        assert finding.offset >= end, f"at {finding.offset}, behind {end}: {finding!r}"
-        assert finding.offset == end or isinstance(finding, FoundError)
-        assert finding.length > 0 or isinstance(finding, FoundError)
-        end = finding.offset + finding.length
+        start, end = end, finding.offset + finding.length
+        assert start <= finding.offset, f"at {finding.offset}, behind {start}: {finding!r}"
         assert end <= len(data), f"ends at {end} of {len(data)}: {finding!r}"
+        if not isinstance(finding, FoundError):
+            assert finding.offset == start
+            assert finding.length > 0
+        elif end < len(data):
+            assert end == start + _declared_size(data[start:], finding.transport), repr(finding)
         _check_finding(finding, data[finding.offset : end])
         msgspec.json.encode(finding)
     assert end == len(data)
+
+
+def _declared_size(rest: bytes, transport: str) -> int:
+    """What reading goes on behind, after an error: a packet or datagram of this size."""
+    if transport == "udp":
+        return 2 + max(8, int.from_bytes(rest[:2]))
+    return 12 + int.from_bytes(rest[4:8])
 
 
 def _check_finding(finding: Finding, own: bytes) -> None:
