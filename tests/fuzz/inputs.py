@@ -11,6 +11,7 @@ from itertools import pairwise
 from samples import framed
 
 _MOST_CUTS = 8
+_MOST_SINGLE_BYTES = 64
 
 _RIGHT, _WRONG, _BARE, _PING = range(4)
 """The kinds of a stream's parts: a packet, one with a wrong CRC, bytes as they are, an ``FF``."""
@@ -84,15 +85,15 @@ def _read_head(reader: Reader) -> tuple[int, list[int] | None]:
 
 
 def _stream(data: bytes, limit: int, cuts: list[int] | None) -> Stream:
-    """Cut at ``cuts``, or, without any, into single bytes."""
-    places: Sequence[int] = range(len(data) + 1)
+    """Cut at ``cuts``, or, where they are None, into single bytes and a long rest."""
+    places: Sequence[int] = [*range(min(_MOST_SINGLE_BYTES, len(data))), len(data)]
     if cuts is not None:
         places = sorted((0, *(cut % (len(data) + 1) for cut in cuts), len(data)))
     return Stream(data, [data[start:end] for start, end in pairwise(places)], limit)
 
 
 def head_seed(cuts: Iterable[int] | None = None) -> bytes:
-    """The front of a stream's input: the largest limit, and where to cut; None is everywhere."""
+    """The front of a stream's input: the largest limit, and where to cut: None is at every byte."""
     if cuts is None:
         return bytes((0, _MOST_CUTS + 1))
     places = tuple(cuts)
