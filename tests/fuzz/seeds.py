@@ -1,6 +1,7 @@
 """Where fuzzing starts: the documented samples and the captures, in each target's own form."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 
 from captures import CAPTURE_NAMES, Conversation, Payload, load_capture
 from fuzz.inputs import PING_SEED, bare_seed, head_seed, packet_seed
@@ -143,21 +144,18 @@ def _said(side: Callable[[Conversation], list[Payload]]) -> Iterator[bytes]:
 
 def _own_packets() -> Iterator[bytes]:
     """What no sample shows: no records, no elements, values of variable length, whole ranges."""
-    ranges = AvlRecord(2**64 - 1, 255, -(2**31), 2**31 - 1, -4, 359, 255, 65_535, 255)
+    ranges = (2**64 - 1, 255, -(2**31), 2**31 - 1, -4, 359, 255, 65_535, 255)
     fixed = IoElements.of(
         IoElement(number, 256**width - 1, width) for number in (1, 255) for width in (1, 2, 4, 8)
     )
-    variable = IoElements.of(
+    one = IoElements.of([IoElement.variable(10, b"\x01\x02")])
+    mixed = IoElements.of(
         (IoElement.variable(385, b"\x00\xff" * 20), IoElement.variable(10, b""), IoElement(1, 2, 1))
     )
     for codec in AVL_CODECS:
         yield encode_packet(codec, [])
-        for io in (IoElements(), fixed, variable):
-            for reason in (None, 7):
-                record = AvlRecord(
-                    *(getattr(ranges, name) for name in ranges.__struct_fields__[:9]), reason, io
-                )
-                try:
-                    yield encode_packet(codec, [record, record])
-                except EncodeError:
-                    continue  # the codec has no place for it
+        for io, reason, count in product((IoElements(), fixed, one, mixed), (None, 7), (1, 2)):
+            try:
+                yield encode_packet(codec, [AvlRecord(*ranges, reason, io)] * count)
+            except EncodeError:
+                continue  # the codec has no place for it
