@@ -72,6 +72,8 @@ def fuzz(target: Target, seconds: int, seed: int, corpus: Path) -> Outcome:
     if process.returncode:
         outcome.crash = min({*crashes.iterdir()} - before[1], default=None)
         outcome.complaint = _complaint(process)
+    elif not outcome.coverage:
+        outcome.complaint = "no coverage was seen: the codecs were not instrumented"
     return outcome
 
 

@@ -98,6 +98,19 @@ def test_an_input_that_fails_is_shown_and_kept(
     assert kept.read_bytes() == b"\x0b\xad"
 
 
+def test_a_run_that_sees_no_coverage_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "atheris", ModuleType("atheris"))
+    worker = tmp_path / "worker.py"
+    worker.write_text("")
+    monkeypatch.setattr(fuzz.run, "WORKER", worker)
+    corpus = tmp_path / "corpus"
+    result = run("--target", "packet", "--minutes", "0.01", "--corpus", str(corpus))
+    assert result.exit_code == 1
+    assert "the codecs were not instrumented" in result.stdout
+
+
 WORKER_THAT_FAILS = """
 import sys
 (prefix,) = (a.partition("=")[2] for a in sys.argv if a.startswith("-artifact_prefix="))
