@@ -23,7 +23,8 @@ LONGEST_INPUT = 4096
 SLOWEST_S = 20
 """An input that takes longer is a failure of its own."""
 SHOWN_LINES = 25
-_PROGRESS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) .*?corp: (\d+)/")
+_PROGRESS = re.compile(r"#(\d+)\s+(\w+)\s+cov: (\d+) .*?corp: (\d+)/")
+_KEPT = re.compile(r"Test unit written to (.+)")
 
 
 @dataclass
@@ -52,7 +53,7 @@ def fuzz(target: Target, seconds: int, seed: int, corpus: Path) -> Outcome:
     found, crashes = corpus / target.name, corpus / "crashes"
     for folder in (found, crashes):
         folder.mkdir(parents=True, exist_ok=True)
-    before = {*found.iterdir()}, {*crashes.iterdir()}
+    known = {*found.iterdir()}
     with tempfile.TemporaryDirectory() as seeds:
         for data in target.seeds():
             (Path(seeds) / sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
@@ -68,9 +69,10 @@ def fuzz(target: Target, seconds: int, seed: int, corpus: Path) -> Outcome:
             check=False,
         )
     outcome = read_log(process.stderr)
-    outcome.new_inputs = len({*found.iterdir()} - before[0])
+    outcome.new_inputs = len({*found.iterdir()} - known)
     if process.returncode:
-        outcome.crash = min({*crashes.iterdir()} - before[1], default=None)
+        kept = _KEPT.search(process.stderr)
+        outcome.crash = Path(kept[1]) if kept else None
         outcome.complaint = _complaint(process)
     elif not outcome.coverage:
         outcome.complaint = "no coverage was seen: the codecs were not instrumented"
@@ -78,12 +80,18 @@ def fuzz(target: Target, seconds: int, seed: int, corpus: Path) -> Outcome:
 
 
 def read_log(log: str) -> Outcome:
-    """The figures of libFuzzer's own lines; the first one stands behind the last seed."""
-    figures = [tuple(map(int, found)) for found in _PROGRESS.findall(log)]
-    if not figures:
-        return Outcome()
-    executions, coverage, corpus = figures[-1]
-    return Outcome(executions, coverage, coverage - figures[0][1], corpus)
+    """The figures of libFuzzer's own lines; INITED stands behind the last seed."""
+    outcome = Outcome()
+    of_seeds: int | None = None
+    for executions, event, coverage, corpus in _PROGRESS.findall(log):
+        outcome.executions, outcome.coverage, outcome.corpus = map(
+            int, (executions, coverage, corpus)
+        )
+        if event == "INITED":
+            of_seeds = outcome.coverage
+    if of_seeds is not None:
+        outcome.new_coverage = outcome.coverage - of_seeds
+    return outcome
 
 
 def _complaint(process: "subprocess.CompletedProcess[str]") -> str:

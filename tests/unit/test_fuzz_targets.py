@@ -116,6 +116,7 @@ import sys
 (prefix,) = (a.partition("=")[2] for a in sys.argv if a.startswith("-artifact_prefix="))
 open(prefix + "crash-1", "wb").write(bytes((0x0B, 0xAD)))
 print(" === Uncaught Python exception: ===\\nValueError: found")
+print("artifact_prefix=; Test unit written to " + prefix + "crash-1", file=sys.stderr)
 sys.exit(77)
 """
 
@@ -130,6 +131,7 @@ def test_without_atheris_the_command_says_how_to_get_it(monkeypatch: pytest.Monk
 def test_the_fuzzers_log_is_read() -> None:
     log = (
         "INFO: seed corpus: files: 38 min: 3b max: 254b total: 3270b rss: 44Mb\n"
+        "#32\tpulse  cov: 99 ft: 280 corp: 20/1129b exec/s: 0 rss: 46Mb\n"
         "#39\tINITED cov: 105 ft: 301 corp: 25/2129b exec/s: 0 rss: 46Mb\n"
         "#41\tNEW    cov: 106 ft: 302 corp: 26/2200b lim: 254 exec/s: 0 rss: 46Mb L: 71/254\n"
         "#9001\tDONE   cov: 119 ft: 333 corp: 40/2300b lim: 325 exec/s: 3000 rss: 46Mb\n"
