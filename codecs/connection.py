@@ -221,6 +221,8 @@ class DeviceConnection(_Connection):
             events.append(self._answered(self._buffer.pop(0)))
         while self._state is ConnectionState.OPEN and (event := self._next()) is not None:
             events.append(event)
+        if self._state is ConnectionState.CLOSED:
+            self._buffer.clear()  # whatever a server goes on sending, nothing reads it any more
         return events
 
     @property
@@ -291,11 +293,9 @@ def _frame_size(buffer: bytearray) -> int | None:
 
 def _decode_frame(packet: bytes) -> CommandReceived | FrameSkipped | CrcFailed:
     try:
-        return CommandReceived(
-            COMMAND_CODECS.by_id(packet[HEADER_SIZE], HEADER_SIZE).decode_data(
-                checked_data(packet), HEADER_SIZE
-            )
-        )
+        data = checked_data(packet)
+        codec = COMMAND_CODECS.by_id(data[0], HEADER_SIZE)
+        return CommandReceived(codec.decode_data(data, HEADER_SIZE))
     except CrcMismatchError as error:
         return CrcFailed(error)
     except DecodeError as error:

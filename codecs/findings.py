@@ -281,4 +281,5 @@ def _find_udp(data: bytes, start: int) -> FoundError:
     error = NotDecodedYetError(
         ErrorCode.NOT_DECODED_YET, start, f"UDP datagram at byte {start}: known, not decoded yet"
     )
-    return found_error(error, start + 2 + max(declared, _UDP_HEAD_SIZE), "udp")
+    end = start + 2 + max(declared, _UDP_HEAD_SIZE)
+    return found_error(error, min(end, len(data)), "udp")

@@ -15,7 +15,7 @@ _TOKEN = re.compile(
 )
 
 _MAX_REPEATED = 1 << 26
-"""Bytes that one ``*`` row may stand for: 64 MiB."""
+"""Bytes that the ``*`` rows of one dump may stand for together: 64 MiB."""
 
 
 class HexTextError(DecodeError):
@@ -89,6 +89,7 @@ def _parse_dump(rows: list[tuple[int, str]], row_pattern: re.Pattern[str]) -> by
     start: int | None = None
     last_row = b""
     repeats = False  # a `*` stands for rows like the one before it
+    room = _MAX_REPEATED
     for number, row in rows:
         if row == "*" and last_row and not repeats:
             repeats = True
@@ -101,7 +102,8 @@ def _parse_dump(rows: list[tuple[int, str]], row_pattern: re.Pattern[str]) -> by
         if start is None:
             start = offset
         missing = offset - start - len(data)
-        if repeats and 0 < missing <= _MAX_REPEATED and missing % len(last_row) == 0:
+        if repeats and 0 < missing <= room and missing % len(last_row) == 0:
+            room -= missing
             data += last_row * (missing // len(last_row))
         elif missing or repeats:
             raise HexTextError(

@@ -1,5 +1,7 @@
 """A session's two ends, without a socket."""
 
+import tracemalloc
+
 import pytest
 from samples import framed
 
@@ -174,6 +176,14 @@ def test_a_device_survives_broken_commands() -> None:
     assert command == CommandReceived(COMMAND)
 
 
+@pytest.mark.parametrize("codec_id", [0x0C, 0x0D, 0x0F])
+def test_a_wrong_crc_is_told_before_the_codec_is_looked_at(codec_id: int) -> None:
+    """Even of a codec that is known and not decoded yet: nothing in the frame is to be believed."""
+    (event,) = open_device().receive_data(framed(bytes((codec_id, 1, 1)), crc_change=1))
+    assert isinstance(event, CrcFailed)
+    assert event.error.offset == 11
+
+
 def test_a_command_that_stalls_behind_its_header_is_no_ack() -> None:
     device, frame = open_device(), encode_message(COMMAND)
     device.receive_data(frame[:8])
@@ -236,6 +246,20 @@ def test_a_device_that_is_not_accepted_may_not_send(answer: bytes, state: str) -
     assert device.state is ConnectionState[state]
     with pytest.raises(RuntimeError, match="CLOSED cannot send"):
         device.send_packet(PACKET)
+
+
+@pytest.mark.parametrize("answer", [b"\x00", b"\x02"])
+def test_a_device_that_is_not_accepted_keeps_nothing_of_what_still_comes(answer: bytes) -> None:
+    device = DeviceConnection()
+    device.start(IMEI)
+    device.receive_data(answer + bytes(100_000))
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            assert device.receive_data(bytes(100_000)) == []
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_moves_that_the_table_does_not_have_are_refused() -> None:

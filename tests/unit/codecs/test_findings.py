@@ -68,6 +68,13 @@ def test_codecs_13_and_15_and_datagrams_are_known_and_not_decoded_yet(sample: Sa
     assert (second["kind"], second["offset"]) == ("ping", len(sample.data))
 
 
+@pytest.mark.parametrize("declared", range(8))
+def test_a_datagram_that_declares_less_than_its_head_ends_with_the_input(declared: int) -> None:
+    data = declared.to_bytes(2) + bytes.fromhex("cafe0100000f33")
+    (error,) = found(data)
+    assert (error["offset"], error["length"], error["transport"]) == (0, len(data), "udp")
+
+
 @pytest.mark.parametrize(
     "sample",
     [s for s in of_kind("command", "response", "nack") if s.expected["codec"] in ("12", "14")],

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from teltonika.codecs import hextext
 from teltonika.codecs.hextext import HexTextError, parse_hex_text
 
 SAMPLE = bytes.fromhex("000f333536333037303432343431303133")
@@ -136,6 +137,15 @@ def test_a_dump_may_be_indented_and_its_text_cut_off() -> None:
     bare = "    00000010 ff 00\n    00000012 01\n    00000013\n"
     assert parse_hex_text(bare) == b"\xff\x00\x01"
     assert parse_hex_text(" 00000000: ff00 01  ...\n 00000003: 02  .\n") == b"\xff\x00\x01\x02"
+
+
+def test_all_the_stars_of_a_dump_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a short text cannot fill the memory."""
+    monkeypatch.setattr(hextext, "_MAX_REPEATED", 8)
+    first = "00000000: 00\n*\n00000005: 01\n*\n"  # the first star is four bytes
+    assert parse_hex_text(f"{first}0000000a: 02\n") == bytes(5) + b"\x01" * 5 + b"\x02"
+    with pytest.raises(HexTextError, match="offset is 0xB where 0x6 should stand"):
+        parse_hex_text(f"{first}0000000b: 02\n")
 
 
 def test_hex_whose_second_line_is_no_offset_is_plain() -> None:
