@@ -21,7 +21,7 @@ from teltonika.server.durability import (
 from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
 from teltonika.server.errors import DataDirectoryBusyError, RedisUnavailableError, WeakRedisError
 from teltonika.server.instance import Instance, background
-from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
+from teltonika.server.redis_link import check_redis_url, open_link, redacted_url
 
 log = structlog.get_logger()
 
@@ -116,10 +116,9 @@ async def _redis(settings: ServerSettings) -> AsyncIterator[tuple[str, Promise]]
 
 async def _check_redis(url: str, settings: ServerSettings) -> Promise:
     """A Redis that is wrong from the start is a mistake to tell, not one to wait for."""
-    link = RedisLink(check_redis_url(url))
+    check_redis_url(url)
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await link.connect()
+        async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(url) as link:
             return await check_durability(link, settings.durability, settings.replicas)
     except TimeoutError:
         raise RedisUnavailableError(
@@ -129,8 +128,6 @@ async def _check_redis(url: str, settings: ServerSettings) -> Promise:
         raise RedisUnavailableError(
             f"cannot use the Redis at {redacted_url(url)}: {error}"
         ) from error
-    finally:
-        await link.close()
 
 
 def _promise_of_ours(wanted: Durability | None) -> Promise:

@@ -6,7 +6,7 @@ from typing import cast
 
 import msgspec
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from teltonika.server.errors import WeakRedisError
 from teltonika.server.redis_link import RedisLink, Reply, pack_command
@@ -43,7 +43,7 @@ SYNCED_ALWAYS = Promise(Durability.FSYNC)
 """For a Redis of our own, which syncs before it confirms anything."""
 
 
-class DurabilityNotReachedError(Exception):
+class DurabilityNotReachedError(RedisError):
     """A batch is in Redis' memory, and not where it must be: it is not acknowledged."""
 
 

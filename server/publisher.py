@@ -18,7 +18,6 @@ from itertools import chain
 from typing import Protocol
 
 import structlog
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from teltonika.codecs import AvlPacket
@@ -26,7 +25,8 @@ from teltonika.server.counters import Counters
 from teltonika.server.dedupe import day_stamp
 from teltonika.server.durability import DurabilityNotReachedError, Promise
 from teltonika.server.keys import Keys
-from teltonika.server.redis_link import RedisLink, pack_command
+from teltonika.server.reconnecting import Reconnecting
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, pack_command
 from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
 from teltonika.server.streams import packet_arguments
 
@@ -36,8 +36,6 @@ BATCHES_IN_FLIGHT = 4
 MAX_BATCH_BYTES = 262_144
 SUBMISSION_BYTES = 256
 """What a packet takes beside its command."""
-REPLY_TIMEOUT_S = 30.0
-"""A batch unconfirmed for so long means a connection that is dead and does not say so."""
 
 
 class Submitter(Protocol):
@@ -70,11 +68,8 @@ class _Submission:
         self.size = size
 
 
-class RedisRefusedError(Exception):
+class RedisRefusedError(RedisError):
     """Redis answered commands with an error; whatever it refused is still to be written."""
-
-
-NOT_CONFIRMED = (RedisRefusedError, DurabilityNotReachedError)
 
 
 class Publisher:
@@ -96,7 +91,7 @@ class Publisher:
         full: Callable[[], None],
         drained: Callable[[], None],
     ) -> None:
-        self._redis_url = redis_url
+        self._connections = Reconnecting(redis_url)
         self._keys = (keys.telemetry, keys.dedupe)
         self._maxlen = stream_maxlen
         self._max_unconfirmed_bytes = max_unconfirmed_bytes
@@ -104,14 +99,12 @@ class Publisher:
         self._counters = counters
         self._full = full
         self._drained = drained
-        self._backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
 
         self._pending: deque[_Submission] = deque()
         self._in_flight: deque[deque[_Submission]] = deque()
         self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[_Submission] = []
         self._refusal = ""
-        self._failures = 0  # in a row; a confirmation ends the row
         self._unconfirmed_bytes = 0
         self._is_full = False
         self._work = asyncio.Event()  # something is pending, and a batch more may be in flight
@@ -159,31 +152,23 @@ class Publisher:
 
     async def run(self) -> None:
         """Write until cancelled, on one connection after another."""
-        while True:
-            link = RedisLink(self._redis_url)
-            try:
-                await self._open(link)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._write_batches(link))
-                    group.create_task(self._read_replies(link))
-            except* (RedisError, OSError, TimeoutError, *NOT_CONFIRMED) as errors:
-                self._failures += 1
-                self._counters.redis_failures += 1
-                log.warning(
-                    "redis_unavailable", error=_first_message(errors), failures=self._failures
-                )
-            finally:
-                await link.close()
-            self._take_back()
-            await asyncio.sleep(self._backoff.compute(min(self._failures, 16)))
+        await self._connections.run(self._work_on, self._failed)
 
-    async def _open(self, link: RedisLink) -> None:
+    async def _work_on(self, link: RedisLink) -> None:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
-            await link.connect()
-            await link.execute("SCRIPT", "LOAD", STORE_PACKET.source)
-            await link.execute("SCRIPT", "LOAD", OPEN_CONNECTION.source)
-        if self._failures:
-            log.info("redis_connected", failures=self._failures, waiting=self.unconfirmed_packets)
+            for script in (STORE_PACKET, OPEN_CONNECTION):
+                await link.execute("SCRIPT", "LOAD", script.source)
+        failures = self._connections.failures
+        if failures:
+            log.info("redis_connected", failures=failures, waiting=self.unconfirmed_packets)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write_batches(link))
+            group.create_task(self._read_replies(link))
+
+    def _failed(self, error: str) -> None:
+        self._counters.redis_failures += 1
+        log.warning("redis_unavailable", error=error, failures=self._connections.failures)
+        self._take_back()
 
     async def _write_batches(self, link: RedisLink) -> None:
         while True:
@@ -243,7 +228,7 @@ class Publisher:
         self._stored.clear()
 
     def _confirm(self, submission: _Submission, stored: int) -> None:
-        self._failures = 0
+        self._connections.succeeded()
         self._release(submission)
         if submission.record_count is None:
             return
@@ -289,11 +274,3 @@ class Publisher:
         self._sent.clear()
         self._pending.extendleft(reversed(again))
         self._wake_writer()
-
-
-def _first_message(errors: BaseExceptionGroup[Exception]) -> str:
-    """One line for the log: of a connection's two tasks the first to fail tells why."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__

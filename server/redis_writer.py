@@ -9,16 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 import structlog
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
 
-from teltonika.server.redis_link import RedisLink, Reply, pack_command
+from teltonika.server.reconnecting import Reconnecting
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply, pack_command
 from teltonika.server.scripts import Script
 
 log = structlog.get_logger()
 
 MAX_BATCH = 500
-REPLY_TIMEOUT_S = 30.0
 
 Argument = str | bytes | int
 
@@ -27,13 +25,12 @@ class RedisWriter:
     """A queue of commands. `run` does the work; `submit` and `call` only queue."""
 
     def __init__(self, redis_url: str, scripts: Iterable[Script]) -> None:
-        self._redis_url = redis_url
+        self._connections = Reconnecting(redis_url)
         self._scripts = tuple(scripts)
         self._pending: deque[tuple[bytes, Callable[[Reply], None]]] = deque()
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
 
     def submit(self, done: Callable[[Reply], None], *arguments: Argument) -> None:
         """Queue a command; ``done`` is called with its reply."""
@@ -77,29 +74,24 @@ class RedisWriter:
 
     async def run(self) -> None:
         """Work until cancelled, on one connection after another."""
-        failures = 0
+        await self._connections.run(self._work_on, self._failed)
+
+    async def _work_on(self, link: RedisLink) -> None:
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            for script in self._scripts:
+                await link.execute("SCRIPT", "LOAD", script.source)
         while True:
-            link = RedisLink(self._redis_url)
-            try:
-                async with asyncio.timeout(REPLY_TIMEOUT_S):
-                    await link.connect()
-                    for script in self._scripts:
-                        await link.execute("SCRIPT", "LOAD", script.source)
-                while True:
-                    await self._work.wait()
-                    await self._write_batch(link)
-                    failures = 0
-            except (RedisError, OSError, TimeoutError) as error:
-                failures += 1
-                log.warning(
-                    "redis_writer_unavailable",
-                    error=str(error) or type(error).__name__,
-                    failures=failures,
-                    waiting=len(self._pending),
-                )
-            finally:
-                await link.close()
-            await asyncio.sleep(self._backoff.compute(min(failures, 16)))
+            await self._work.wait()
+            await self._write_batch(link)
+            self._connections.succeeded()
+
+    def _failed(self, error: str) -> None:
+        log.warning(
+            "redis_writer_unavailable",
+            error=error,
+            failures=self._connections.failures,
+            waiting=len(self._pending),
+        )
 
     async def _write_batch(self, link: RedisLink) -> None:
         size = min(len(self._pending), MAX_BATCH)
