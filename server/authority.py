@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import cast
 
 import structlog
+from redis.exceptions import RedisError
 
+from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.keys import Keys
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply, open_link
+from teltonika.server.refusals import in_words
 
 log = structlog.get_logger()
 
@@ -41,20 +44,30 @@ class AllowList:
         self._refresh_s = refresh_s
         self._changed = changed
         self._imeis: frozenset[str] = frozenset()
-        self._connections = Reconnecting(redis_url, shortest_pause_s=0.1)
+        self._connections = Reconnecting(
+            redis_url,
+            "allow_list_not_read",
+            lambda: {"devices": len(self._imeis)},
+            shortest_pause_s=0.1,
+        )
 
     def __contains__(self, imei: object) -> bool:
         return imei in self._imeis
 
     async def load(self) -> None:
-        """Read the list. Raises RedisError or OSError."""
-        async with open_link(self._redis_url) as link:
-            await self._read(link)
+        """Read the list. Raises RedisUnavailableError."""
+        try:
+            async with open_link(self._redis_url) as link:
+                await self._read(link)
+        except (RedisError, OSError) as error:
+            raise RedisUnavailableError(
+                f"cannot read the allow-list {self._key}: {in_words(error)}"
+            ) from error
         log.info("allow_list", devices=len(self._imeis))
 
     async def run(self) -> None:
         """Keep the list up to date until cancelled."""
-        await self._connections.run(self._read_until_changed, self._failed)
+        await self._connections.run(self._read_until_changed)
 
     async def _read_until_changed(self, messages: RedisLink) -> None:
         # subscribed before the list is read: no change falls between the two
@@ -65,9 +78,6 @@ class AllowList:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._refresh_s):
                 await messages.read_reply()
-
-    def _failed(self, error: str) -> None:
-        log.warning("allow_list_not_read", error=error, devices=len(self._imeis))
 
     async def _read(self, link: RedisLink) -> None:
         imeis: set[str] = set()

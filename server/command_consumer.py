@@ -49,7 +49,7 @@ class CommandConsumer:
         rescan_s: float,
         counters: Counters,
     ) -> None:
-        self._connections = Reconnecting(redis_url)
+        self._connections = Reconnecting(redis_url, "command_stream_unavailable")
         self._stream = stream
         self._instance_id = instance_id
         self._ledger = ledger
@@ -66,7 +66,7 @@ class CommandConsumer:
         ``started_ms`` is when devices could first connect, by the clock of Redis, as entry ids are.
         """
         self._started_ms = started_ms
-        await self._connections.run(self._work_on, self._failed)
+        await self._connections.run(self._work_on)
 
     async def _work_on(self, link: RedisLink) -> None:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
@@ -75,9 +75,6 @@ class CommandConsumer:
         while True:
             await self._take_up(link)
             await self._read_new(link)
-
-    def _failed(self, error: str) -> None:
-        log.warning("command_stream_unavailable", error=error, failures=self._connections.failures)
 
     async def _join_group(self, link: RedisLink) -> None:
         try:
@@ -138,7 +135,7 @@ class CommandConsumer:
         elif found in (Found.WRITING, Found.DELIVERED):
             detail = "the instance ended after the command may have been written"
             self._fail(ref, Reason.INSTANCE_LOST, detail)
-        else:
+        elif found is not Found.UNKNOWN:  # what is unknown stands there at the next rescan
             self._ending.add(ref.entry.id)
             done = partial(self._ending.discard, ref.entry.id)
             if found is Found.DUPLICATE:

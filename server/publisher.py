@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Protocol
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from teltonika.codecs import AvlPacket
 from teltonika.server.counters import Counters
@@ -68,10 +68,6 @@ class _Submission:
         self.size = size
 
 
-class RedisRefusedError(RedisError):
-    """Redis answered commands with an error; whatever it refused is still to be written."""
-
-
 class Publisher:
     """Writes packets to the telemetry stream. `run` does the work; `submit` only queues.
 
@@ -91,7 +87,9 @@ class Publisher:
         full: Callable[[], None],
         drained: Callable[[], None],
     ) -> None:
-        self._connections = Reconnecting(redis_url)
+        self._connections = Reconnecting(
+            redis_url, "redis_unavailable", lambda: {"stream": keys.telemetry}
+        )
         self._keys = (keys.telemetry, keys.dedupe)
         self._maxlen = stream_maxlen
         self._max_unconfirmed_bytes = max_unconfirmed_bytes
@@ -104,7 +102,7 @@ class Publisher:
         self._in_flight: deque[deque[_Submission]] = deque()
         self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[_Submission] = []
-        self._refusal = ""
+        self._refusal: ResponseError | None = None  # why, of the first of them
         self._unconfirmed_bytes = 0
         self._is_full = False
         self._work = asyncio.Event()  # something is pending, and a batch more may be in flight
@@ -165,9 +163,8 @@ class Publisher:
             group.create_task(self._write_batches(link))
             group.create_task(self._read_replies(link))
 
-    def _failed(self, error: str) -> None:
+    def _failed(self) -> None:
         self._counters.redis_failures += 1
-        log.warning("redis_unavailable", error=error, failures=self._connections.failures)
         self._take_back()
 
     async def _write_batches(self, link: RedisLink) -> None:
@@ -190,8 +187,8 @@ class Publisher:
             self._in_flight.popleft()
             if not self._in_flight:
                 self._sent.clear()
-                if self._refused:
-                    raise RedisRefusedError(self._refusal)
+                if self._refusal is not None:
+                    raise self._refusal
             self._wake_writer()
 
     async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
@@ -206,8 +203,9 @@ class Publisher:
             try:
                 stored = await link.read_reply()
             except ResponseError as error:
-                self._refusal = str(error)
+                self._refusal = self._refusal or error
                 self._refused.append(batch.popleft())
+                self._wake_writer()
                 continue
             submission = batch.popleft()
             if any(refused.submitter is submission.submitter for refused in self._refused):
@@ -270,6 +268,7 @@ class Publisher:
         again += [*self._refused, *chain.from_iterable(self._in_flight)]
         self._stored = []
         self._refused = []
+        self._refusal = None
         self._in_flight.clear()
         self._sent.clear()
         self._pending.extendleft(reversed(again))

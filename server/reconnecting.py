@@ -4,21 +4,40 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+import structlog
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
 from teltonika.server.redis_link import RedisLink, open_link
+from teltonika.server.refusals import can_change, in_words
+
+log = structlog.get_logger()
 
 LONGEST_PAUSE_S = 5.0
 MAX_EXPONENT = 16
 
 
 class Reconnecting:
-    """`run` does the work; the pause before a new connection grows with the failures in a row."""
+    """`run` does the work; the pause before a new connection grows with the failures in a row.
 
-    def __init__(self, redis_url: str, *, shortest_pause_s: float = 0.05) -> None:
+    Each failure is logged as ``event``, with ``told`` beside it; of a row that fails for one reason
+    the first, second, fourth, eighth and so on, so that an hour without Redis fits on a page. What
+    waiting does not mend is logged as an error.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        event: str,
+        told: Callable[[], dict[str, int | str]] = dict,
+        *,
+        shortest_pause_s: float = 0.05,
+    ) -> None:
         self._redis_url = redis_url
+        self._event = event
+        self._told = told
         self._backoff = ExponentialWithJitterBackoff(base=shortest_pause_s, cap=LONGEST_PAUSE_S)
+        self._reason = ""
         self.failures = 0
         """In a row."""
 
@@ -27,12 +46,14 @@ class Reconnecting:
         self.failures = 0
 
     async def run(
-        self, work: Callable[[RedisLink], Awaitable[None]], failed: Callable[[str], None]
+        self,
+        work: Callable[[RedisLink], Awaitable[None]],
+        failed: Callable[[], None] = lambda: None,
     ) -> NoReturn:
         """Give ``work`` a connection; a new one at once when it returns.
 
-        When it, or the connection, fails (RedisError, OSError, or groups of these), ``failed`` is
-        told why in one line, and there is a pause.
+        When it, or the connection, fails (RedisError, OSError, or groups of these) ``failed`` is
+        called, and there is a pause.
         """
         while True:
             try:
@@ -40,16 +61,25 @@ class Reconnecting:
                     await work(link)
             except* (RedisError, OSError) as errors:
                 self.failures += 1
-                failed(_first_message(errors))
+                self._log(_first(errors))
+                failed()
                 pause_s = self._backoff.compute(min(self.failures, MAX_EXPONENT))
             else:
                 pause_s = 0.0
             await asyncio.sleep(pause_s)
 
+    def _log(self, error: BaseException) -> None:
+        reason = in_words(error)
+        if reason == self._reason and self.failures & (self.failures - 1):
+            return
+        self._reason = reason
+        say = log.warning if can_change(error) else log.error
+        say(self._event, error=reason, failures=self.failures, **self._told())
 
-def _first_message(errors: BaseExceptionGroup[Exception]) -> str:
+
+def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
     """Of a connection's tasks the first to fail tells why."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return str(error) or type(error).__name__
+    return error

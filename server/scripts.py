@@ -7,15 +7,16 @@ import msgspec
 
 
 class Script(msgspec.Struct, frozen=True):
-    """A script's source, and what Redis calls it once it is loaded."""
+    """A script's file and source, and what Redis calls it once it is loaded."""
 
+    name: str
     source: bytes
     sha: str
 
     @classmethod
     def read(cls, name: str) -> "Script":
         source = resources.files("teltonika.server").joinpath(name).read_bytes()
-        return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+        return cls(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
 STORE_PACKET = Script.read("store_packet.lua")

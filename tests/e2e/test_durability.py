@@ -80,7 +80,7 @@ def test_a_redis_that_cannot_do_what_is_asked_is_refused(valkey: OwnValkey) -> N
     client = valkey.start()
     client.config_set("appendonly", "no")
     assert "keeps no append-only file" in refused(valkey, "--durability", "fsync")
-    assert "0 replicas" in refused(valkey, "--durability", "replica")
+    assert "0 connected replicas" in refused(valkey, "--durability", "replica")
     client.config_set("appendonly", "yes")
     client.config_set("maxmemory", "1gb")
     client.config_set("maxmemory-policy", "allkeys-lru")
