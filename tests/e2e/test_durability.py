@@ -1,13 +1,12 @@
 """What an ACK promises, with each durability, and a Redis that cannot keep it."""
 
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
-from own_valkey import OwnValkey
+from own_valkey import OwnValkey, free_port
 from serving import STREAM, BareDevice, ServerProcess, run_teltonika
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
@@ -39,11 +38,6 @@ def replicate(valkey: OwnValkey, replica: OwnValkey) -> tuple[redis.Redis, redis
     while master.wait(1, 30_000) < 1:
         pass
     return master, follower
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def refused(valkey: OwnValkey, *options: str) -> str:
