@@ -5,20 +5,21 @@ one. A few are on their way at once, so that decoding and Redis work at the same
 in the order of the commands, so a device's packets are confirmed in their order.
 
 Nothing is confirmed that Redis has not. When the connection breaks, what was on its way is written
-again on the next one: its fate is unknown, and Redis knows again what it has. What belongs to a
-session that has ended is not written any more: its device was never told of it, keeps it, and sends
-it again.
+again on the next one: its fate is unknown, and Redis knows by its number what it has. A packet is
+stored behind the one before it on its connection, or not at all. What belongs to a session
+that has ended is not written any more: its device was never told of it, keeps it, and sends it
+again.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, count
 from typing import Protocol
 
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from teltonika.codecs import AvlPacket
 from teltonika.server.counters import Counters
@@ -36,6 +37,9 @@ BATCHES_IN_FLIGHT = 4
 MAX_BATCH_BYTES = 262_144
 SUBMISSION_BYTES = 256
 """What a packet takes beside its command."""
+
+
+EMPTY_ARGUMENT = b"$0\r\n\r\n"
 
 
 class Submitter(Protocol):
@@ -56,16 +60,45 @@ class Submitter(Protocol):
         """The device has a newer connection, to any instance: nothing of this one is stored."""
 
 
+SUPERSEDED, NOT_IN_ORDER = -1, -2
+"""What `STORE_PACKET` answers but a number of records."""
+
+
 class _Submission:
-    __slots__ = ("command", "record_count", "size", "submitter")
+    __slots__ = ("before", "command", "is_settled", "number", "record_count", "size", "submitter")
 
     def __init__(
-        self, submitter: Submitter, command: bytes, record_count: int | None, size: int
+        self,
+        submitter: Submitter,
+        command: bytes,
+        record_count: int | None,
+        number: int,
+        before: "_Submission | None",
     ) -> None:
         self.submitter = submitter
         self.command = command
-        self.record_count = record_count
-        self.size = size
+        self.record_count = record_count  # None: no packet, but a connection that was opened
+        self.number = number
+        self.before = before  # on the same connection
+        self.is_settled = False
+        self.size = len(command) + SUBMISSION_BYTES
+
+    def settle(self) -> None:
+        """It is confirmed, or nobody waits for it."""
+        self.is_settled = True
+        self.before = None
+
+    def written(self) -> bytes:
+        """The whole command; its last argument depends on what is confirmed by now."""
+        if self.record_count is None:
+            return self.command
+        before = self.before
+        number = b"0" if before is None or before.is_settled else b"%d" % before.number
+        return b"%b$%d\r\n%b\r\n" % (self.command, len(number), number)
+
+
+class NotInOrderError(RedisError):
+    """Redis does not have the packet before one: they are written again, in order."""
 
 
 class Publisher:
@@ -102,7 +135,9 @@ class Publisher:
         self._in_flight: deque[deque[_Submission]] = deque()
         self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[_Submission] = []
-        self._refusal: ResponseError | None = None  # why, of the first of them
+        self._refusal: RedisError | None = None  # why, of the first of them
+        self._numbers = count(1)
+        self._newest: dict[Submitter, _Submission] = {}  # of those that have anything unconfirmed
         self._unconfirmed_bytes = 0
         self._is_full = False
         self._work = asyncio.Event()  # something is pending, and a batch more may be in flight
@@ -111,9 +146,9 @@ class Publisher:
     @property
     def unconfirmed_packets(self) -> int:
         """Packets that were submitted and are not confirmed."""
-        unconfirmed = chain(self._pending, self._refused, *self._in_flight)
-        waiting = sum(submission.record_count is not None for submission in unconfirmed)
-        return waiting + len(self._stored)
+        stored = (submission for submission, _ in self._stored)
+        unconfirmed = chain(stored, self._pending, self._refused, *self._in_flight)
+        return sum(submission.record_count is not None for submission in unconfirmed)
 
     @property
     def is_full(self) -> bool:
@@ -135,18 +170,25 @@ class Publisher:
             imei, packet, self._maxlen, day, submitter.connection
         )
         self._counters.repeated_io_ids += repeated
+        number = next(self._numbers)
+        arguments = (*arguments, number, b"")
         packed = pack_command("EVALSHA", STORE_PACKET.sha, 2, *self._keys, *arguments)
-        return self._queue(submitter, packed, len(packet.records))
+        packed = packed.removesuffix(EMPTY_ARGUMENT)
+        return self._queue(submitter, packed, len(packet.records), number)
 
-    def _queue(self, submitter: Submitter, packed: bytes, record_count: int | None) -> int:
-        size = len(packed) + SUBMISSION_BYTES
-        self._pending.append(_Submission(submitter, packed, record_count, size))
-        self._unconfirmed_bytes += size
+    def _queue(
+        self, submitter: Submitter, packed: bytes, record_count: int | None, number: int = 0
+    ) -> int:
+        before = self._newest.get(submitter)
+        submission = _Submission(submitter, packed, record_count, number, before)
+        self._newest[submitter] = submission
+        self._pending.append(submission)
+        self._unconfirmed_bytes += submission.size
         if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
             self._is_full = True
             self._full()
         self._wake_writer()
-        return size
+        return submission.size
 
     async def run(self) -> None:
         """Write until cancelled, on one connection after another."""
@@ -174,7 +216,7 @@ class Publisher:
             self._in_flight.append(batch)
             self._sent.set()
             self._wake_writer()
-            commands = [submission.command for submission in batch]
+            commands = [submission.written() for submission in batch]
             if batch:
                 commands.append(self._promise.command)
             await link.write(b"".join(commands))
@@ -192,26 +234,23 @@ class Publisher:
             self._wake_writer()
 
     async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
-        """Read the batch's replies; what is left in it afterwards has an unknown fate.
-
-        A packet that was stored behind a refused one of its session is asked for again with
-        it: its device would take the acknowledgement for the refused packet's.
-        """
+        """Read the batch's replies; what is left in it afterwards has an unknown fate."""
         if not batch:
             return
         while batch:
             try:
                 stored = await link.read_reply()
             except ResponseError as error:
-                self._refusal = self._refusal or error
-                self._refused.append(batch.popleft())
-                self._wake_writer()
+                self._refuse(batch.popleft(), error)
                 continue
+            assert isinstance(stored, int)
             submission = batch.popleft()
-            if any(refused.submitter is submission.submitter for refused in self._refused):
-                self._refused.append(submission)
+            if stored == NOT_IN_ORDER:
+                self._refuse(submission, NotInOrderError("Redis has not the packet before one"))
+            elif any(refused.submitter is submission.submitter for refused in self._refused):
+                # a connection that could not be opened; its packets look late then
+                self._refuse(submission, NotInOrderError("a connection is not open"))
             else:
-                assert isinstance(stored, int)
                 self._stored.append((submission, stored))
                 if not self._promise.command:
                     self._confirm_stored()
@@ -219,6 +258,12 @@ class Publisher:
             if not self._promise.is_kept(await link.read_reply()):
                 raise DurabilityNotReachedError(f"no {self._promise.durability} in time")
             self._confirm_stored()
+
+    def _refuse(self, submission: _Submission, error: RedisError) -> None:
+        """It is written again on the next connection; the first refusal is what is told."""
+        self._refusal = self._refusal or error
+        self._refused.append(submission)
+        self._wake_writer()
 
     def _confirm_stored(self) -> None:
         for submission, stored in self._stored:
@@ -230,14 +275,18 @@ class Publisher:
         self._release(submission)
         if submission.record_count is None:
             return
-        if stored < 0:
-            submission.submitter.superseded()
+        if stored == SUPERSEDED:
+            if not submission.submitter.ended:
+                submission.submitter.superseded()
             return
         self._counters.records_stored += stored
         self._counters.records_known += submission.record_count - stored
         submission.submitter.confirmed(submission.record_count, submission.size)
 
     def _release(self, submission: _Submission) -> None:
+        submission.settle()
+        if self._newest.get(submission.submitter) is submission:
+            del self._newest[submission.submitter]
         self._unconfirmed_bytes -= submission.size
         if self._is_full and self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4:
             self._is_full = False

@@ -21,8 +21,10 @@ class Script(msgspec.Struct, frozen=True):
 
 STORE_PACKET = Script.read("store_packet.lua")
 """Keys: the stream, the dedupe hash. Arguments: maxlen (0: never trim), device id, codec, day,
-digests, how many digests to keep behind them, connection, then ts and payload of each record.
-Answers how many records were new, or -1 if the device has a newer connection."""
+digests, how many digests to keep behind them, connection, then ts and payload of each record, the
+packet's number, the number of the packet before it (0 if that is confirmed).
+Answers how many records were new, -1 if the device has a newer connection, or -2 if the packet
+before it is not stored."""
 
 OPEN_CONNECTION = Script.read("open_connection.lua")
 """Keys: the dedupe hash. Arguments: device id, day, connection."""
