@@ -266,6 +266,14 @@ def test_a_registry_of_another_type_is_written_when_it_is_mended(
         assert device.acknowledged() == 1
         client.delete("connections:registry")
         wait_for_entry(client, IMEI, server.instance_id)
+        runs = "{connections:registry}:runs"
+        client.set(runs, "no hash")
+        device.leave()
+        client.config_resetstat()
+        wait_until_refused(client, "WRONGTYPE")  # a heartbeat later
+        assert client.hget("connections:registry", IMEI) == server.instance_id
+        client.delete(runs)
+        wait_for_entry(client, IMEI, None)
     client.close()
 
 

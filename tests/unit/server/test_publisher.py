@@ -415,6 +415,22 @@ async def test_after_redis_lost_everything_its_packets_are_taken_again(
     assert numbers(client) == [2, 3]
 
 
+async def test_nothing_waits_for_a_confirmed_packet_that_redis_has_lost(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second was submitted behind the first, and comes again when Redis has neither."""
+    monkeypatch.setattr(publisher_module, "MAX_BATCH_BYTES", 1)  # each packet is a batch
+    kept = iter([lambda: True, lambda: True, lambda: not client.flushall()])
+    promise = Promise(
+        Durability.FSYNC, pack_command("PING"), is_kept=lambda _: next(kept, lambda: True)()
+    )
+    async with running(publisher_for(valkey, promise=promise)) as session:
+        for number in (1, 2):
+            session.submit(number)
+        assert await session.confirmed_numbers(2) == [1, 2]
+    assert numbers(client) == [2]
+
+
 @pytest.mark.parametrize(("maxlen", "left"), [(0, 100), (20, 20)])
 async def test_the_stream_is_trimmed_to_maxlen_and_never_at_zero(
     maxlen: int, left: int, valkey: EmbeddedValkey, client: redis.Redis
