@@ -114,8 +114,10 @@ def ceiling(server: Listening, packets: list[bytes]) -> float:
     """Seconds until Valkey has confirmed the same commands to a bare client."""
     imei = imei_of(999_999)  # no device of the server's
     commands = [
-        pack_command("EVALSHA", STORE_PACKET.sha, 2, KEYS.telemetry, KEYS.dedupe, *arguments)
-        for packet in packets
+        pack_command(
+            *("EVALSHA", STORE_PACKET.sha, 2, KEYS.telemetry, KEYS.dedupe, *arguments, number, 0)
+        )
+        for number, packet in enumerate(packets, start=1)
         for arguments, _ in (
             packet_arguments(imei, avl_packet(packet), MAXLEN, day_stamp(0), bytes(8)),
         )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, MovedError, RedisError
 
 from teltonika.codecs import TlsError
 from teltonika.server.config import ServerSettings
@@ -26,12 +26,14 @@ from teltonika.server.errors import (
     WeakRedisError,
 )
 from teltonika.server.instance import Instance, background
-from teltonika.server.redis_link import RedisLink, check_redis_url, redacted_url
+from teltonika.server.redis_link import RedisLink, check_redis_url, open_link, redacted_url
+from teltonika.server.refusals import in_words, node_of
 from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
 
 CHECK_TIMEOUT_S = 10.0
+LOADING_PAUSE_S = 0.5
 
 
 class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening"):
@@ -62,7 +64,7 @@ async def serve(
         instance_id = _claim_instance_id(settings, stack)
         try:
             async with given_up_on(stop):
-                redis_url, promise = await stack.enter_async_context(_redis(settings))
+                redis_url, promise = await stack.enter_async_context(_redis(settings, instance_id))
         except TimeoutError:
             log.info("stopped", before="it had started")
             return
@@ -126,13 +128,14 @@ def _claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStac
 
 
 @contextlib.asynccontextmanager
-async def _redis(settings: ServerSettings) -> AsyncIterator[tuple[str, Promise]]:
+async def _redis(settings: ServerSettings, instance_id: str) -> AsyncIterator[tuple[str, Promise]]:
     """The Redis that was named, or an embedded one that lives as long as the body.
 
     Its URL, and what it promises.
     """
     if settings.redis_url is not None:
-        yield settings.redis_url, await _check_redis(settings.redis_url, settings)
+        keys = settings.keys.together(instance_id)
+        yield settings.redis_url, await _check_redis(settings.redis_url, settings, keys)
         return
     promise = _promise_of_ours(settings.durability)
     embedded = EmbeddedValkey(settings.data_dir / SUBDIRECTORY)
@@ -147,23 +150,46 @@ async def _redis(settings: ServerSettings) -> AsyncIterator[tuple[str, Promise]]
         await embedded.stop()
 
 
-async def _check_redis(url: str, settings: ServerSettings) -> Promise:
-    """A Redis that is wrong from the start is a mistake to tell, not one to wait for."""
-    link = RedisLink(check_redis_url(url))
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await link.connect()
-            return await check_durability(link, settings.durability, settings.replicas)
-    except TimeoutError:
-        raise RedisUnavailableError(
-            f"cannot use the Redis at {redacted_url(url)}: no answer in {CHECK_TIMEOUT_S:g} s"
-        ) from None
-    except (RedisError, OSError) as error:
-        raise RedisUnavailableError(
-            f"cannot use the Redis at {redacted_url(url)}: {error}"
-        ) from error
-    finally:
-        await link.close()
+async def _check_redis(
+    url: str, settings: ServerSettings, keys: tuple[tuple[str, ...], ...]
+) -> Promise:
+    """A Redis that is wrong from the start is a mistake to tell, not one to wait for.
+
+    One that still loads its data is waited for.
+    """
+    check_redis_url(url)
+    is_loading = False
+    while True:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(url) as link:
+                await _check_keys(link, url, keys)
+                return await check_durability(link, settings.durability, settings.replicas)
+        except TimeoutError:
+            raise RedisUnavailableError(
+                f"cannot use the Redis at {redacted_url(url)}: no answer in {CHECK_TIMEOUT_S:g} s"
+            ) from None
+        except BusyLoadingError as error:
+            if not is_loading:
+                log.warning("redis_is_loading", redis=redacted_url(url), error=str(error))
+            is_loading = True
+        except (RedisError, OSError) as error:
+            raise RedisUnavailableError(
+                f"cannot use the Redis at {redacted_url(url)}: {in_words(error)}"
+            ) from error
+        await asyncio.sleep(LOADING_PAUSE_S)
+
+
+async def _check_keys(link: RedisLink, url: str, keys: tuple[tuple[str, ...], ...]) -> None:
+    """Whether this Redis has all keys; a node of a cluster may not."""
+    for names in keys:
+        try:
+            await link.execute("EXISTS", *names)
+        except MovedError as error:
+            raise RedisUnavailableError(
+                f"the Redis at {redacted_url(url)} is one node of a cluster, and slot "
+                f"{error.slot_id}, which {names[0]} is in, belongs to {node_of(error)}: give that "
+                "node, and a --key-prefix such as {teltonika}: if that has not all keys either"
+            ) from None
 
 
 def _promise_of_ours(wanted: Durability | None) -> Promise:

@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import cast
 
 import structlog
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
+from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.keys import Keys
-from teltonika.server.redis_link import CONNECT_TIMEOUT_S, RedisLink
+from teltonika.server.reconnecting import Reconnecting
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply, open_link
+from teltonika.server.refusals import in_words
 
 log = structlog.get_logger()
 
@@ -42,41 +44,46 @@ class AllowList:
         self._refresh_s = refresh_s
         self._changed = changed
         self._imeis: frozenset[str] = frozenset()
-        self._backoff = ExponentialWithJitterBackoff(base=0.1, cap=5.0)
+        self._connections = Reconnecting(
+            redis_url,
+            "allow_list_not_read",
+            lambda: {"devices": len(self._imeis)},
+            shortest_pause_s=0.1,
+        )
 
     def __contains__(self, imei: object) -> bool:
         return imei in self._imeis
 
     async def load(self) -> None:
-        """Read the list. Raises RedisError or OSError."""
-        async with _link(self._redis_url) as link:
-            await self._read(link)
+        """Read the list. Raises RedisUnavailableError."""
+        try:
+            async with open_link(self._redis_url) as link:
+                await self._read(link)
+        except (RedisError, OSError) as error:
+            raise RedisUnavailableError(
+                f"cannot read the allow-list {self._key}: {in_words(error)}"
+            ) from error
         log.info("allow_list", devices=len(self._imeis))
 
     async def run(self) -> None:
         """Keep the list up to date until cancelled."""
-        failures = 0
-        while True:
-            try:
-                # subscribed before the list is read: no change falls between the two
-                async with _link(self._redis_url) as messages:
-                    await messages.execute("SUBSCRIBE", self._channel)
-                    async with _link(self._redis_url) as link:
-                        await self._read(link)
-                    failures = 0
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._refresh_s):
-                            await messages.read_reply()
-            except (RedisError, OSError) as error:
-                failures += 1
-                log.warning("allow_list_not_read", error=str(error), devices=len(self._imeis))
-                await asyncio.sleep(self._backoff.compute(min(failures, 16)))
+        await self._connections.run(self._read_until_changed)
+
+    async def _read_until_changed(self, messages: RedisLink) -> None:
+        # subscribed before the list is read: no change falls between the two
+        await _ask(messages, "SUBSCRIBE", self._channel)
+        async with open_link(self._redis_url) as link:
+            await self._read(link)
+        self._connections.succeeded()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._refresh_s):
+                await messages.read_reply()
 
     async def _read(self, link: RedisLink) -> None:
         imeis: set[str] = set()
         cursor = b"0"
         while True:
-            reply = await link.execute("SSCAN", self._key, cursor, "COUNT", PAGE)
+            reply = await _ask(link, "SSCAN", self._key, cursor, "COUNT", PAGE)
             cursor, page = cast("tuple[bytes, list[bytes]]", reply)
             imeis.update(imei.decode("ascii", "backslashreplace") for imei in page)
             if cursor == b"0":
@@ -86,13 +93,6 @@ class AllowList:
             self._changed()
 
 
-@contextlib.asynccontextmanager
-async def _link(redis_url: str) -> AsyncIterator[RedisLink]:
-    """A connection that is closed in the end."""
-    link = RedisLink(redis_url)
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await link.connect()
-        yield link
-    finally:
-        await link.close()
+async def _ask(link: RedisLink, *arguments: str | bytes | int) -> Reply:
+    async with asyncio.timeout(REPLY_TIMEOUT_S):
+        return await link.execute(*arguments)

@@ -10,8 +10,7 @@ from functools import partial
 from typing import cast
 
 import structlog
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from teltonika.server.command import (
     CommandRef,
@@ -24,14 +23,14 @@ from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import GROUP, CommandLedger, Found
 from teltonika.server.command_queue import Reason
 from teltonika.server.counters import Counters
-from teltonika.server.redis_link import RedisLink, Reply
+from teltonika.server.reconnecting import Reconnecting
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply
 from teltonika.server.steps import step
 
 log = structlog.get_logger()
 
 PAGE = 100
 BLOCK_MS = 2_000
-REPLY_TIMEOUT_S = 30.0
 
 Fields = Mapping[bytes, bytes]
 
@@ -50,7 +49,7 @@ class CommandConsumer:
         rescan_s: float,
         counters: Counters,
     ) -> None:
-        self._redis_url = redis_url
+        self._connections = Reconnecting(redis_url, "command_stream_unavailable")
         self._stream = stream
         self._instance_id = instance_id
         self._ledger = ledger
@@ -60,7 +59,6 @@ class CommandConsumer:
         self._counters = counters
         self._started_ms = 0
         self._ending: set[str] = set()  # entries whose end is on its way to Redis
-        self._backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
 
     async def run(self, started_ms: int) -> None:
         """Read until cancelled, on one connection after another.
@@ -68,24 +66,15 @@ class CommandConsumer:
         ``started_ms`` is when devices could first connect, by the clock of Redis, as entry ids are.
         """
         self._started_ms = started_ms
-        failures = 0
+        await self._connections.run(self._work_on)
+
+    async def _work_on(self, link: RedisLink) -> None:
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            await self._join_group(link)
+        self._connections.succeeded()
         while True:
-            link = RedisLink(self._redis_url)
-            try:
-                async with asyncio.timeout(REPLY_TIMEOUT_S):
-                    await link.connect()
-                    await self._join_group(link)
-                failures = 0
-                while True:
-                    await self._take_up(link)
-                    await self._read_new(link)
-            except (RedisError, OSError, TimeoutError) as error:
-                failures += 1
-                said = str(error) or type(error).__name__
-                log.warning("command_stream_unavailable", error=said, failures=failures)
-            finally:
-                await link.close()
-            await asyncio.sleep(self._backoff.compute(min(failures, 16)))
+            await self._take_up(link)
+            await self._read_new(link)
 
     async def _join_group(self, link: RedisLink) -> None:
         try:
@@ -146,7 +135,7 @@ class CommandConsumer:
         elif found in (Found.WRITING, Found.DELIVERED):
             detail = "the instance ended after the command may have been written"
             self._fail(ref, Reason.INSTANCE_LOST, detail)
-        else:
+        elif found is not Found.UNKNOWN:  # what is unknown stands there at the next rescan
             self._ending.add(ref.entry.id)
             done = partial(self._ending.discard, ref.entry.id)
             if found is Found.DUPLICATE:

@@ -4,8 +4,13 @@ A command is *queued* (surely not written to a device), then *writing* (it may h
 *delivered*, then *ended*. That it is about to be written is stored before it is. Status and state
 change in one step of Redis; every step can be repeated without harm. A command belongs to the run
 that claimed it last: steps of any other run do nothing.
+
+A step that Redis refuses because a key is of another type is asked for again until the key is
+mended, one command's beside the others': what the command came to is known here, and nowhere else.
+Until then its entry stands. If this run ends first, the next one tells that the instance was lost.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -14,6 +19,7 @@ from teltonika.codecs import COMMAND_CODECS, CommandMessage
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.command import CommandRef, Entry
 from teltonika.server.command_queue import Reason
+from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_link import Reply
 from teltonika.server.redis_writer import RedisWriter
@@ -21,6 +27,8 @@ from teltonika.server.scripts import COMMAND_STEP
 from teltonika.server.steps import step
 
 GROUP = "ingest"
+REFUSED_PAUSE_S = 5.0
+"""Before a step that was refused is asked for again."""
 
 
 class Found(StrEnum):
@@ -32,6 +40,8 @@ class Found(StrEnum):
     ENDED = "ended"
     DUPLICATE = "duplicate"
     """Another entry has the same command id."""
+    UNKNOWN = "unknown"
+    """Redis refuses to tell, or to let it be claimed."""
 
 
 class CommandLedger:
@@ -54,14 +64,23 @@ class CommandLedger:
 
     async def claim(self, ref: CommandRef) -> Found:
         """The command is this run's from now on, if it is not another entry's."""
-        reply = await self._writer.call_script(
-            COMMAND_STEP, self._of(ref), *self._who("claim", ref)
-        )
+        try:
+            reply = await self._writer.call_script(
+                COMMAND_STEP, self._of(ref), *self._who("claim", ref)
+            )
+        except RedisRefusedError:
+            return Found.UNKNOWN
         return Found(_text(reply))
 
     def prepare(self, ref: CommandRef, done: Callable[[bool], None]) -> None:
         """Store that the command may have been written; ``done`` says whether it may be."""
-        self._submit(lambda reply: done(_text(reply) == "done"), "write", ref)
+        self._writer.submit_script(
+            lambda reply: done(_text(reply) == "done"),
+            COMMAND_STEP,
+            self._of(ref),
+            *self._who("write", ref),
+            refused=lambda _: done(False),
+        )
 
     def deliver(self, ref: CommandRef, instance_id: str) -> None:
         """Tell that the whole frame was handed to the device's socket."""
@@ -92,8 +111,11 @@ class CommandLedger:
             step("released")
             done()
 
+        def gone(_: RedisRefusedError) -> None:  # what stands under that key is no stream any more
+            done()
+
         self._writer.submit(lambda _: None, "XACK", entry.stream, GROUP, entry.id)
-        self._writer.submit(released, "XDEL", entry.stream, entry.id)
+        self._writer.submit(released, "XDEL", entry.stream, entry.id, refused=gone)
 
     def let_go(self, ref: CommandRef, done: Callable[[], None]) -> None:
         """The command has ended: release its entry, and from now on its id can be forgotten.
@@ -131,16 +153,24 @@ class CommandLedger:
         done: Callable[[Reply], None],
         name: str,
         ref: CommandRef,
-        instance_id: str = "",
-        status: str = "",
+        instance_id: str,
+        status: str,
         *more: str,
     ) -> None:
         fields = (
             *("command_id", ref.command_id, "imei", ref.imei, "instance_id", instance_id),
             *("codec", ref.codec, "status", status, "ts", _now(), *more),
         )
-        who = self._who(name, ref)
-        self._writer.submit_script(done, COMMAND_STEP, self._of(ref), *who, *fields)
+        arguments = (*self._who(name, ref), *fields)
+
+        def submit() -> None:
+            keys = self._of(ref)
+            self._writer.submit_script(done, COMMAND_STEP, keys, *arguments, refused=submit_later)
+
+        def submit_later(_: RedisRefusedError) -> None:
+            asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, submit)
+
+        submit()
 
     def _of(self, ref: CommandRef) -> tuple[str, str]:
         return self._keys.responses, self._keys.command(ref.key)

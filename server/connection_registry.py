@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import UPDATE_REGISTRY
@@ -46,18 +47,22 @@ class ConnectionRegistry:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write every change there is."""
+        """Write every change there is; what Redis refuses for ever waits for the next call."""
         while self._changed:
             imeis = list(islice(self._changed, PAGE))
             for imei in imeis:
                 del self._changed[imei]
-            await self._update(map(self._change, imeis))
+            try:
+                await self._update(map(self._change, imeis))
+            except RedisRefusedError:
+                self._changed = dict.fromkeys(imeis) | self._changed
+                break
         self._work.clear()
 
     async def restore(self) -> bool:
         """Write entries that Redis has lost; one that names another instance stays.
 
-        Answers whether the instance's id still is this run's.
+        Answers whether the instance's id still is this run's. Raises RedisRefusedError.
         """
         await self.flush()
         if not await self._update(()):

@@ -4,6 +4,7 @@ Once a day, by whichever instance comes first.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -11,6 +12,7 @@ from typing import cast
 import structlog
 
 from teltonika.server.dedupe import day_of
+from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import FORGET_DEVICES
@@ -32,11 +34,14 @@ class DedupeSweeper:
     async def run(self) -> None:
         """Look every hour whether today's sweep has been done, until cancelled."""
         while True:
-            day = day_of(time.time())
-            done = await self._writer.call("GETSET", self._keys.dedupe_swept, day)
-            if done is None or int(cast(bytes, done)) < day:
-                await self.sweep(day)
+            with contextlib.suppress(RedisRefusedError):  # it is logged
+                await self._sweep_once(day_of(time.time()))
             await asyncio.sleep(PERIOD_S)
+
+    async def _sweep_once(self, day: int) -> None:
+        done = await self._writer.call("GETSET", self._keys.dedupe_swept, day)
+        if done is None or int(cast(bytes, done)) < day:
+            await self.sweep(day)
 
     async def sweep(self, day: int) -> int:
         """Forget devices as of ``day``, in days since 1970; how many there were."""

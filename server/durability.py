@@ -6,7 +6,7 @@ from typing import cast
 
 import msgspec
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from teltonika.server.errors import WeakRedisError
 from teltonika.server.redis_link import RedisLink, Reply, pack_command
@@ -43,7 +43,7 @@ SYNCED_ALWAYS = Promise(Durability.FSYNC)
 """For a Redis of our own, which syncs before it confirms anything."""
 
 
-class DurabilityNotReachedError(Exception):
+class DurabilityNotReachedError(RedisError):
     """A batch is in Redis' memory, and not where it must be: it is not acknowledged."""
 
 
@@ -71,17 +71,20 @@ async def check_durability(link: RedisLink, wanted: Durability | None, replicas:
         weaknesses.append(
             f"it evicts keys when its memory is full (maxmemory-policy {policy}): set noeviction"
         )
-    no_aof = "it keeps no append-only file: set appendonly yes, or choose --durability memory"
-    if wanted is Durability.FSYNC and config.get("appendonly", "yes") != "yes":
-        weaknesses.append(no_aof)
+    never_on_disk = await _why_never_on_disk(link, config)
+    if wanted is Durability.FSYNC and never_on_disk:
+        weaknesses.append(never_on_disk)
     if wanted is Durability.REPLICA:
         connected = await _connected_replicas(link)
         if connected < replicas:
-            weaknesses.append(f"it has {connected} replicas, and {replicas} are asked for")
+            weaknesses.append(
+                f"it has {connected} connected replicas, and {replicas} are asked for"
+            )
     if wanted is None:
-        wanted = Durability.FSYNC if config.get("appendonly") == "yes" else Durability.MEMORY
-        if wanted is Durability.MEMORY:
-            weaknesses.append(no_aof)
+        wanted = Durability.FSYNC
+        if never_on_disk or not config:
+            wanted = Durability.MEMORY
+            weaknesses.append(never_on_disk or "it does not tell its settings: name a --durability")
         for weakness in weaknesses:
             log.warning("redis_is_weak", weakness=weakness, durability=wanted)
     elif weaknesses:
@@ -94,7 +97,7 @@ async def check_durability(link: RedisLink, wanted: Durability | None, replicas:
 async def _read_config(link: RedisLink) -> dict[str, str]:
     """What matters of Redis' settings; empty if it does not tell."""
     config: dict[str, str] = {}
-    for name in ("appendonly", "maxmemory", "maxmemory-policy"):
+    for name in ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy"):
         try:
             reply = cast("list[bytes]", await link.execute("CONFIG", "GET", name))
         except ResponseError as error:  # a managed Redis often forbids it
@@ -102,6 +105,25 @@ async def _read_config(link: RedisLink) -> dict[str, str]:
             return {}
         config |= {reply[0].decode(): reply[1].decode()} if reply else {}
     return config
+
+
+async def _why_never_on_disk(link: RedisLink, config: dict[str, str]) -> str:
+    """Why nobody can wait for a write to be on disk; empty if one can."""
+    if config.get("appendonly", "yes") != "yes":
+        return "it keeps no append-only file: set appendonly yes, or choose --durability memory"
+    if config.get("appendfsync") == "no":
+        return (
+            "it never says when its append-only file is on disk (appendfsync no): set everysec or "
+            "always, or choose --durability memory"
+        )
+    try:
+        await link.execute("WAITAOF", 1, 0, 1)  # this connection wrote nothing: there is no wait
+    except ResponseError as error:
+        return (
+            f"it cannot be asked when a write is on disk ({error}): WAITAOF is in Redis since 7.2 "
+            "and in Valkey; use one of these, or choose --durability memory"
+        )
+    return ""
 
 
 async def _connected_replicas(link: RedisLink) -> int:

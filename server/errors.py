@@ -5,6 +5,7 @@ ServerError
 ├── EmbeddedRedisError       the embedded Valkey does not start, or does not end
 ├── InvalidRedisUrlError     not a URL that leads to a Redis
 ├── RedisUnavailableError    the Redis that was named does not answer
+├── RedisRefusedError        it refuses a command, and waiting does not help
 ├── WeakRedisError           it cannot keep what the server is to promise
 ├── ListenError              the port cannot be listened on
 └── SupersededError          another process has this instance's id now
@@ -28,6 +29,10 @@ class InvalidRedisUrlError(ServerError):
 
 
 class RedisUnavailableError(ServerError):
+    pass
+
+
+class RedisRefusedError(ServerError):
     pass
 
 

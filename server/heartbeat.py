@@ -1,16 +1,17 @@
 """That this instance lives, and that it is the one process that has its id."""
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import msgspec
 
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.connection_registry import ConnectionRegistry
-from teltonika.server.errors import SupersededError
+from teltonika.server.errors import RedisRefusedError, SupersededError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import BEAT, END_HEARTBEAT
@@ -61,7 +62,8 @@ class Heartbeat:
     async def take_over(self) -> int:
         """This run has the id from now on, whoever had it: the newer wins.
 
-        Returns when that was, in epoch milliseconds by the clock of Redis.
+        Returns when that was, in epoch milliseconds by the clock of Redis. Raises
+        RedisRefusedError.
         """
         await self._writer.call("HSET", self._keys.runs, self._instance_id, self._run_id)
         await self._writer.call("SET", self._key, self._value(), "EX", self._ttl_s)
@@ -75,10 +77,7 @@ class Heartbeat:
         """
         while True:
             # the other may be gone again by now, and its heartbeat with it
-            ours = await self._registry.restore() and await self._writer.call_script(
-                BEAT, (self._key,), self._run_id, self._value(), self._ttl_s
-            )
-            if not ours:
+            if not (await _unless_refused(self._registry.restore()) and await self._beat()):
                 raise SupersededError(
                     f"another process has taken over the instance id {self._instance_id}: this one "
                     "stops. Two servers at a time need an --instance-id each"
@@ -87,10 +86,24 @@ class Heartbeat:
 
     async def end(self) -> None:
         """The instance stops."""
-        await self._writer.call_script(END_HEARTBEAT, (self._key,), self._run_id)
+        with contextlib.suppress(RedisRefusedError):  # no heartbeat, as it should be
+            await self._writer.call_script(END_HEARTBEAT, (self._key,), self._run_id)
+
+    async def _beat(self) -> bool:
+        return await _unless_refused(
+            self._writer.call_script(BEAT, (self._key,), self._run_id, self._value(), self._ttl_s)
+        )
 
     def _value(self) -> bytes:
         port, sessions = self._state()
         return msgspec.json.encode(
             Beat(self._run_id, socket.gethostname(), os.getpid(), self._started_at, port, sessions)
         )
+
+
+async def _unless_refused(answer: Awaitable[object]) -> bool:
+    """Whether the id is ours still. Where Redis refuses to tell it is; the next beat asks again."""
+    try:
+        return bool(await answer)
+    except RedisRefusedError:
+        return True

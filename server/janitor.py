@@ -6,6 +6,7 @@ with Redis' memory has time to write it again.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -16,6 +17,7 @@ from teltonika.server.command_consumer import Fields, parse_entry
 from teltonika.server.command_ledger import CommandLedger, Found
 from teltonika.server.command_queue import Reason
 from teltonika.server.counters import Counters
+from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import DELETE_IF_EMPTY, EVICT
@@ -50,11 +52,15 @@ class Janitor:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await self.look()
+            with contextlib.suppress(RedisRefusedError):  # it is logged; the next look may see more
+                await self.look()
             await asyncio.sleep(self._interval_s)
 
     async def look(self) -> None:
-        """One look; what was dead at the last one too is cleaned up after."""
+        """One look; what was dead at the last one too is cleaned up after.
+
+        Raises RedisRefusedError.
+        """
         dead = await self._without_heartbeat()
         for instance_id, (run_id, imeis) in dead.items():
             if self._suspects.get(instance_id) == run_id:
@@ -119,19 +125,23 @@ class Janitor:
         """End what stands on a dead instance's stream; how many commands this janitor ended."""
         stream = self._keys.outbound(instance_id)
         ended = 0
+        after = "-"
         while not await self._is_alive(instance_id):
-            reply = await self._writer.call("XRANGE", stream, "-", "+", "COUNT", PAGE)
+            reply = await self._writer.call("XRANGE", stream, after, "+", "COUNT", PAGE)
             entries = cast("list[tuple[bytes, list[bytes]]]", reply)
             if not entries:
                 break
             for raw_id, raw_fields in entries:
                 entry_id, fields = parse_entry(raw_id, raw_fields)
+                after = f"({entry_id}"
                 ended += await self._end_command(Entry(stream, entry_id), fields or {}, instance_id)
         return ended
 
     async def _end_command(self, entry: Entry, fields: Fields, instance_id: str) -> bool:
         ref = read_ref(entry, fields)
         found = await self._ledger.claim(ref)
+        if found is Found.UNKNOWN:
+            return False
         released = asyncio.Event()
         if found is Found.DUPLICATE:
             self._ledger.release(entry, released.set)

@@ -9,6 +9,7 @@ class Keys(msgspec.Struct, frozen=True):
     """All names, each behind ``prefix``.
 
     What one script touches carries one hash tag, so that it stands in one slot of a Redis Cluster.
+    A prefix that has a tag itself, such as ``{fleet}:``, puts all of them into one slot.
     """
 
     prefix: str = ""
@@ -22,7 +23,7 @@ class Keys(msgspec.Struct, frozen=True):
     @property
     def dedupe(self) -> str:
         """Hash: IMEI to the digests of its last records."""
-        return f"{{{self.telemetry}}}:dedupe"
+        return f"{_tagged(self.telemetry)}:dedupe"
 
     @property
     def dedupe_swept(self) -> str:
@@ -52,12 +53,12 @@ class Keys(msgspec.Struct, frozen=True):
     @property
     def connected_since(self) -> str:
         """Hash: IMEI to epoch milliseconds; has the fields that ``registry`` has."""
-        return f"{{{self.registry}}}:since"
+        return f"{_tagged(self.registry)}:since"
 
     @property
     def runs(self) -> str:
         """Hash: instance id to the run id of the process that has it, or had it last."""
-        return f"{{{self.registry}}}:runs"
+        return f"{_tagged(self.registry)}:runs"
 
     def heartbeat(self, instance_id: str) -> str:
         """String, JSON, expires: the instance is alive."""
@@ -74,4 +75,23 @@ class Keys(msgspec.Struct, frozen=True):
 
     def command(self, command_id: str) -> str:
         """Hash, expires: how far a command has come."""
-        return f"{{{self.responses}}}:command:{command_id}"
+        return f"{_tagged(self.responses)}:command:{command_id}"
+
+    def together(self, instance_id: str) -> tuple[tuple[str, ...], ...]:
+        """All keys of an instance; those in one tuple are used in one call."""
+        return (
+            (self.telemetry, self.dedupe),
+            (self.messages,),
+            (self.allowed,),
+            (self.registry, self.connected_since, self.runs),
+            (self.heartbeat(instance_id),),
+            (self.outbound(instance_id),),
+            (self.responses, self.command("")),
+        )
+
+
+def _tagged(name: str) -> str:
+    """What a key begins with that is to stand in the slot of the key ``name``."""
+    _, brace, rest = name.partition("{")
+    tag, closing, _ = rest.partition("}")
+    return name if brace and tag and closing else f"{{{name}}}"

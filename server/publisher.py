@@ -5,20 +5,20 @@ one. A few are on their way at once, so that decoding and Redis work at the same
 in the order of the commands, so a device's packets are confirmed in their order.
 
 Nothing is confirmed that Redis has not. When the connection breaks, what was on its way is written
-again on the next one: its fate is unknown, and Redis knows again what it has. What belongs to a
-session that has ended is not written any more: its device was never told of it, keeps it, and sends
-it again.
+again on the next one: its fate is unknown, and Redis knows by its number what it has. A packet is
+stored behind the one before it on its connection, or not at all. What belongs to a session
+that has ended is not written any more: its device was never told of it, keeps it, and sends it
+again.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, count
 from typing import Protocol
 
 import structlog
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from teltonika.codecs import AvlPacket
@@ -26,7 +26,8 @@ from teltonika.server.counters import Counters
 from teltonika.server.dedupe import day_stamp
 from teltonika.server.durability import DurabilityNotReachedError, Promise
 from teltonika.server.keys import Keys
-from teltonika.server.redis_link import RedisLink, pack_command
+from teltonika.server.reconnecting import Reconnecting
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, pack_command
 from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
 from teltonika.server.streams import packet_arguments
 
@@ -36,8 +37,9 @@ BATCHES_IN_FLIGHT = 4
 MAX_BATCH_BYTES = 262_144
 SUBMISSION_BYTES = 256
 """What a packet takes beside its command."""
-REPLY_TIMEOUT_S = 30.0
-"""A batch unconfirmed for so long means a connection that is dead and does not say so."""
+
+
+EMPTY_ARGUMENT = b"$0\r\n\r\n"
 
 
 class Submitter(Protocol):
@@ -61,23 +63,45 @@ class Submitter(Protocol):
         """The device has a newer connection, to any instance: nothing of this one is stored."""
 
 
+SUPERSEDED, NOT_IN_ORDER = -1, -2
+"""What `STORE_PACKET` answers but a number of records."""
+
+
 class _Submission:
-    __slots__ = ("command", "record_count", "size", "submitter")
+    __slots__ = ("before", "command", "is_settled", "number", "record_count", "size", "submitter")
 
     def __init__(
-        self, submitter: Submitter, command: bytes, record_count: int | None, size: int
+        self,
+        submitter: Submitter,
+        command: bytes,
+        record_count: int | None,
+        number: int,
+        before: "_Submission | None",
     ) -> None:
         self.submitter = submitter
         self.command = command
-        self.record_count = record_count
-        self.size = size
+        self.record_count = record_count  # None: no packet, but a connection that was opened
+        self.number = number
+        self.before = before  # on the same connection
+        self.is_settled = False
+        self.size = len(command) + SUBMISSION_BYTES
+
+    def settle(self) -> None:
+        """It is confirmed, or nobody waits for it."""
+        self.is_settled = True
+        self.before = None
+
+    def written(self) -> bytes:
+        """The whole command; its last argument depends on what is confirmed by now."""
+        if self.record_count is None:
+            return self.command
+        before = self.before
+        number = b"0" if before is None or before.is_settled else b"%d" % before.number
+        return b"%b$%d\r\n%b\r\n" % (self.command, len(number), number)
 
 
-class RedisRefusedError(Exception):
-    """Redis answered commands with an error; whatever it refused is still to be written."""
-
-
-NOT_CONFIRMED = (RedisRefusedError, DurabilityNotReachedError)
+class NotInOrderError(RedisError):
+    """Redis does not have the packet before one: they are written again, in order."""
 
 
 class Publisher:
@@ -99,7 +123,9 @@ class Publisher:
         full: Callable[[], None],
         drained: Callable[[], None],
     ) -> None:
-        self._redis_url = redis_url
+        self._connections = Reconnecting(
+            redis_url, "redis_unavailable", lambda: {"stream": keys.telemetry}
+        )
         self._keys = (keys.telemetry, keys.dedupe)
         self._maxlen = stream_maxlen
         self._max_unconfirmed_bytes = max_unconfirmed_bytes
@@ -107,14 +133,14 @@ class Publisher:
         self._counters = counters
         self._full = full
         self._drained = drained
-        self._backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
 
         self._pending: deque[_Submission] = deque()
         self._in_flight: deque[deque[_Submission]] = deque()
         self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[_Submission] = []
-        self._refusal = ""
-        self._failures = 0  # in a row; a confirmation ends the row
+        self._refusal: RedisError | None = None  # why, of the first of them
+        self._numbers = count(1)
+        self._newest: dict[Submitter, _Submission] = {}  # of those that have anything unconfirmed
         self._unconfirmed_bytes = 0
         self._is_full = False
         self._work = asyncio.Event()  # something is pending, and a batch more may be in flight
@@ -123,9 +149,9 @@ class Publisher:
     @property
     def unconfirmed_packets(self) -> int:
         """Packets that were submitted and are not confirmed."""
-        unconfirmed = chain(self._pending, self._refused, *self._in_flight)
-        waiting = sum(submission.record_count is not None for submission in unconfirmed)
-        return waiting + len(self._stored)
+        stored = (submission for submission, _ in self._stored)
+        unconfirmed = chain(stored, self._pending, self._refused, *self._in_flight)
+        return sum(submission.record_count is not None for submission in unconfirmed)
 
     @property
     def is_full(self) -> bool:
@@ -147,15 +173,11 @@ class Publisher:
             imei, packet, self._maxlen, day, submitter.connection
         )
         self._counters.repeated_io_ids += repeated
+        number = next(self._numbers)
+        arguments = (*arguments, number, b"")
         packed = pack_command("EVALSHA", STORE_PACKET.sha, 2, *self._keys, *arguments)
-        return self._queue(submitter, packed, len(packet.records))
-
-    def _queue(self, submitter: Submitter, packed: bytes, record_count: int | None) -> int:
-        size = len(packed) + SUBMISSION_BYTES
-        self._pending.append(_Submission(submitter, packed, record_count, size))
-        self.hold(size)
-        self._wake_writer()
-        return size
+        packed = packed.removesuffix(EMPTY_ARGUMENT)
+        return self._queue(submitter, packed, len(packet.records), number)
 
     def hold(self, size: int) -> None:
         """So many bytes more are unconfirmed, here or elsewhere."""
@@ -171,33 +193,35 @@ class Publisher:
             self._is_full = False
             self._drained()
 
+    def _queue(
+        self, submitter: Submitter, packed: bytes, record_count: int | None, number: int = 0
+    ) -> int:
+        before = self._newest.get(submitter)
+        submission = _Submission(submitter, packed, record_count, number, before)
+        self._newest[submitter] = submission
+        self._pending.append(submission)
+        self.hold(submission.size)
+        self._wake_writer()
+        return submission.size
+
     async def run(self) -> None:
         """Write until cancelled, on one connection after another."""
-        while True:
-            link = RedisLink(self._redis_url)
-            try:
-                await self._open(link)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._write_batches(link))
-                    group.create_task(self._read_replies(link))
-            except* (RedisError, OSError, TimeoutError, *NOT_CONFIRMED) as errors:
-                self._failures += 1
-                self._counters.redis_failures += 1
-                log.warning(
-                    "redis_unavailable", error=_first_message(errors), failures=self._failures
-                )
-            finally:
-                await link.close()
-            self._take_back()
-            await asyncio.sleep(self._backoff.compute(min(self._failures, 16)))
+        await self._connections.run(self._work_on, self._failed)
 
-    async def _open(self, link: RedisLink) -> None:
+    async def _work_on(self, link: RedisLink) -> None:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
-            await link.connect()
-            await link.execute("SCRIPT", "LOAD", STORE_PACKET.source)
-            await link.execute("SCRIPT", "LOAD", OPEN_CONNECTION.source)
-        if self._failures:
-            log.info("redis_connected", failures=self._failures, waiting=self.unconfirmed_packets)
+            for script in (STORE_PACKET, OPEN_CONNECTION):
+                await link.execute("SCRIPT", "LOAD", script.source)
+        failures = self._connections.failures
+        if failures:
+            log.info("redis_connected", failures=failures, waiting=self.unconfirmed_packets)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write_batches(link))
+            group.create_task(self._read_replies(link))
+
+    def _failed(self) -> None:
+        self._counters.redis_failures += 1
+        self._take_back()
 
     async def _write_batches(self, link: RedisLink) -> None:
         while True:
@@ -206,7 +230,7 @@ class Publisher:
             self._in_flight.append(batch)
             self._sent.set()
             self._wake_writer()
-            commands = [submission.command for submission in batch]
+            commands = [submission.written() for submission in batch]
             if batch:
                 commands.append(self._promise.command)
             await link.write(b"".join(commands))
@@ -219,31 +243,28 @@ class Publisher:
             self._in_flight.popleft()
             if not self._in_flight:
                 self._sent.clear()
-                if self._refused:
-                    raise RedisRefusedError(self._refusal)
+                if self._refusal is not None:
+                    raise self._refusal
             self._wake_writer()
 
     async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
-        """Read the batch's replies; what is left in it afterwards has an unknown fate.
-
-        A packet that was stored behind a refused one of its session is asked for again with
-        it: its device would take the acknowledgement for the refused packet's.
-        """
+        """Read the batch's replies; what is left in it afterwards has an unknown fate."""
         if not batch:
             return
         while batch:
             try:
                 stored = await link.read_reply()
             except ResponseError as error:
-                self._refusal = str(error)
-                self._refused.append(batch.popleft())
-                continue
-            submission = batch.popleft()
-            if any(refused.submitter is submission.submitter for refused in self._refused):
-                self._refused.append(submission)
+                self._refuse(batch.popleft(), error)
                 continue
             assert isinstance(stored, int)
-            if self._promise.command and submission.record_count is not None:
+            submission = batch.popleft()
+            if stored == NOT_IN_ORDER:
+                self._refuse(submission, NotInOrderError("Redis has not the packet before one"))
+            elif any(refused.submitter is submission.submitter for refused in self._refused):
+                # a connection that could not be opened; its packets look late then
+                self._refuse(submission, NotInOrderError("a connection is not open"))
+            elif self._promise.command and submission.record_count is not None:
                 self._stored.append((submission, stored))
             else:
                 self._confirm(submission, stored)
@@ -254,18 +275,31 @@ class Publisher:
                 self._confirm(submission, stored)
             self._stored.clear()
 
+    def _refuse(self, submission: _Submission, error: RedisError) -> None:
+        """It is written again on the next connection; the first refusal is what is told."""
+        self._refusal = self._refusal or error
+        self._refused.append(submission)
+        self._wake_writer()
+
     def _confirm(self, submission: _Submission, stored: int) -> None:
-        self._failures = 0
-        self.let_go(submission.size)
+        self._connections.succeeded()
+        self._release(submission)
         if submission.record_count is None:
             submission.submitter.current()
             return
-        if stored < 0:
-            submission.submitter.superseded()
+        if stored == SUPERSEDED:
+            if not submission.submitter.ended:
+                submission.submitter.superseded()
             return
         self._counters.records_stored += stored
         self._counters.records_known += submission.record_count - stored
         submission.submitter.confirmed(submission.record_count, submission.size)
+
+    def _release(self, submission: _Submission) -> None:
+        submission.settle()
+        if self._newest.get(submission.submitter) is submission:
+            del self._newest[submission.submitter]
+        self.let_go(submission.size)
 
     def _take_batch(self) -> deque[_Submission]:
         batch: deque[_Submission] = deque()
@@ -273,7 +307,7 @@ class Publisher:
         while self._pending and size < MAX_BATCH_BYTES:
             submission = self._pending.popleft()
             if submission.submitter.ended:
-                self.let_go(submission.size)
+                self._release(submission)
                 continue
             size += len(submission.command)
             batch.append(submission)
@@ -292,15 +326,8 @@ class Publisher:
         again += [*self._refused, *chain.from_iterable(self._in_flight)]
         self._stored = []
         self._refused = []
+        self._refusal = None
         self._in_flight.clear()
         self._sent.clear()
         self._pending.extendleft(reversed(again))
         self._wake_writer()
-
-
-def _first_message(errors: BaseExceptionGroup[Exception]) -> str:
-    """One line for the log: of a connection's two tasks the first to fail tells why."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__

@@ -4,7 +4,9 @@ redis-py packs and reads one command at a time; here commands are packed by hire
 on their way at once, because redis-py's pipeline costs about eight times the CPU for each.
 """
 
+import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -20,6 +22,9 @@ from teltonika.server.errors import InvalidRedisUrlError
 Reply: TypeAlias = "bytes | int | str | list[Reply] | None"
 
 CONNECT_TIMEOUT_S = 5.0
+"""For the socket."""
+REPLY_TIMEOUT_S = 30.0
+"""Without an answer for so long a connection is dead and does not say so."""
 
 
 def check_redis_url(url: str) -> str:
@@ -93,3 +98,15 @@ class RedisLink:
     async def close(self) -> None:
         with contextlib.suppress(RedisError, OSError):
             await self._connection.disconnect(nowait=True)
+
+
+@contextlib.asynccontextmanager
+async def open_link(url: str) -> AsyncIterator[RedisLink]:
+    """A link that is connected, and closed in the end."""
+    link = RedisLink(url)
+    try:
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            await link.connect()
+        yield link
+    finally:
+        await link.close()

@@ -7,21 +7,24 @@ import msgspec
 
 
 class Script(msgspec.Struct, frozen=True):
-    """A script's source, and what Redis calls it once it is loaded."""
+    """A script's file and source, and what Redis calls it once it is loaded."""
 
+    name: str
     source: bytes
     sha: str
 
     @classmethod
     def read(cls, name: str) -> "Script":
         source = resources.files("teltonika.server").joinpath(name).read_bytes()
-        return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+        return cls(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
 STORE_PACKET = Script.read("store_packet.lua")
 """Keys: the stream, the dedupe hash. Arguments: maxlen (0: never trim), device id, codec, day,
-digests, how many digests to keep behind them, connection, then ts and payload of each record.
-Answers how many records were new, or -1 if the device has a newer connection."""
+digests, how many digests to keep behind them, connection, then ts and payload of each record, the
+packet's number, the number of the packet before it (0 if that is confirmed).
+Answers how many records were new, -1 if the device has a newer connection, or -2 if the packet
+before it is not stored."""
 
 OPEN_CONNECTION = Script.read("open_connection.lua")
 """Keys: the dedupe hash. Arguments: device id, day, connection."""

@@ -4,20 +4,32 @@
 -- KEYS: stream, hash of each device's last digests.
 -- ARGV: maxlen (0: never trim), device id, codec, day, the records' digests (8 bytes each, in one
 -- string), how many digests to keep behind those of this packet, the connection (8 bytes), then ts
--- and payload of each record.
--- A device's value in the hash: day (4 bytes), connection (8), then digests, the newest packet's
--- first. Answers how many records were new; -1 if the device has a newer connection: what comes on
--- the older one late was sent again on the newer one, and may have been forgotten since.
+-- and payload of each record, then the packet's number and that of the packet before it on its
+-- connection, if that is unconfirmed, else 0.
+-- A device's value in the hash: day (4 bytes), connection (8), number of its last packet (8), then
+-- digests, the newest packet's first.
+-- Answers how many records were new; -1 if the device has a newer connection: what comes on the
+-- older one late was sent again on the newer one, and may have been forgotten since; -2 if the
+-- packet before it is not stored: it was refused, and comes again, and this one behind it.
 local stream, hash = KEYS[1], KEYS[2]
 local maxlen, device, codec, day, digests = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-
 local connection = ARGV[7]
+local number, before = tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
 
 local value = redis.call('HGET', hash, device) or ''
 if #value >= 12 and string.sub(value, 5, 12) ~= connection then
   return -1
 end
-local known = string.sub(value, 13)
+local last = #value >= 20 and struct.unpack('>I8', value, 13) or 0
+local known = string.sub(value, 21)
+if before > last then
+  return -2
+end
+
+local function remember(last_number, last_digests)
+  local header = day .. connection .. struct.pack('>I8', last_number)
+  redis.call('HSET', hash, device, header .. last_digests)
+end
 
 local function is_known(digest)
   local at = string.find(known, digest, 1, true)
@@ -28,7 +40,7 @@ local function is_known(digest)
 end
 
 local new = {}
-for i = 1, #digests, 8 do
+for i = 1, number > last and #digests or 0, 8 do  -- nothing of what was stored under its number
   if not is_known(string.sub(digests, i, i + 7)) then
     new[#new + 1] = 8 + (i - 1) / 4  -- where the record's ts stands in ARGV
   end
@@ -36,9 +48,7 @@ end
 if #new == 0 then
   -- written again as it is: whoever waits for this connection's writes to be on disk, or in a
   -- replica, waits for what was written before it, too
-  if #digests > 0 then
-    redis.call('HSET', hash, device, day .. connection .. known)
-  end
+  remember(math.max(number, last), known)
   return 0
 end
 
@@ -51,5 +61,5 @@ for _, at in ipairs(new) do
       'ts', ARGV[at], 'device_id', device, 'codec', codec, 'payload', ARGV[at + 1])
   end
 end
-redis.call('HSET', hash, device, day .. connection .. digests .. string.sub(known, 1, 8 * ARGV[6]))
+remember(number, digests .. string.sub(known, 1, 8 * ARGV[6]))
 return #new

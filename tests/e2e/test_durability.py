@@ -1,13 +1,13 @@
 """What an ACK promises, with each durability, and a Redis that cannot keep it."""
 
+import contextlib
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
-from own_valkey import OwnValkey
+from own_valkey import OwnValkey, free_port
 from serving import STREAM, BareDevice, ServerProcess, run_teltonika
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
@@ -32,18 +32,21 @@ def replica(tmp_path: Path, valkey: OwnValkey) -> Iterator[OwnValkey]:
 
 def replicate(valkey: OwnValkey, replica: OwnValkey) -> tuple[redis.Redis, redis.Redis]:
     """Both clients, once the replica follows."""
-    master = valkey.start("--port", "0")
-    port = free_port()
-    master.config_set("port", port)
+    master = valkey.start()
+    port = listen_on_tcp(master)
     follower = replica.start("--replicaof", "127.0.0.1", str(port))
     while master.wait(1, 30_000) < 1:
         pass
     return master, follower
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+def listen_on_tcp(client: redis.Redis) -> int:
+    """The port that it takes; another process may be quicker with one that was free."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(redis.ResponseError):
+            client.config_set("port", port)
+            return port
 
 
 def refused(valkey: OwnValkey, *options: str) -> str:
@@ -80,7 +83,7 @@ def test_a_redis_that_cannot_do_what_is_asked_is_refused(valkey: OwnValkey) -> N
     client = valkey.start()
     client.config_set("appendonly", "no")
     assert "keeps no append-only file" in refused(valkey, "--durability", "fsync")
-    assert "0 replicas" in refused(valkey, "--durability", "replica")
+    assert "0 connected replicas" in refused(valkey, "--durability", "replica")
     client.config_set("appendonly", "yes")
     client.config_set("maxmemory", "1gb")
     client.config_set("maxmemory-policy", "allkeys-lru")
@@ -105,6 +108,47 @@ def test_memory_is_what_redis_confirmed_and_no_more(
     valkey.kill()
     with valkey.start("--appendonly", "no") as client:
         assert client.xlen(STREAM) == 0
+
+
+def test_fsync_needs_a_redis_that_says_when_a_write_is_on_disk(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    client = valkey.start()
+    client.config_set("appendfsync", "no")
+    assert "appendfsync no" in refused(valkey, "--durability", "fsync")
+    weak = start_server(data_dir="a", redis_url=valkey.url)
+    assert durability_of(weak) == "memory"
+    assert "appendfsync no" in weak.logged("redis_is_weak")[0]["weakness"]
+    client.close()
+
+
+def test_fsync_is_refused_by_a_redis_that_is_too_old_for_it(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    client = valkey.start("--rename-command", "WAITAOF", "")
+    told = refused(valkey, "--durability", "fsync")
+    assert "unknown command 'WAITAOF'" in told
+    assert "WAITAOF is in Redis since 7.2" in told
+    weak = start_server(data_dir="a", redis_url=valkey.url)
+    assert durability_of(weak) == "memory"
+    client.close()
+
+
+def test_a_redis_that_hides_its_settings_is_asked_whether_it_has_a_file(valkey: OwnValkey) -> None:
+    client = valkey.start("--rename-command", "CONFIG", "secret")
+    client.execute_command("secret", "SET", "appendonly", "no")
+    assert "appendonly is disabled" in refused(valkey, "--durability", "fsync")
+    client.close()
+
+
+def test_replica_needs_as_many_replicas_as_are_asked_for(
+    valkey: OwnValkey, replica: OwnValkey
+) -> None:
+    client, follower = replicate(valkey, replica)
+    told = refused(valkey, "--durability", "replica", "--replicas", "2")
+    assert "it has 1 connected replicas, and 2 are asked for" in told
+    client.close()
+    follower.close()
 
 
 def test_fsync_waits_for_the_disk_once_for_a_batch(

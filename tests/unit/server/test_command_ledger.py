@@ -12,6 +12,7 @@ import redis.asyncio
 
 from teltonika.codecs import COMMAND_CODECS, CommandMessage, MessageType
 from teltonika.codecs.commands import CommandCodec
+from teltonika.server import command_ledger as command_ledger_module
 from teltonika.server.command import CommandRef, Entry
 from teltonika.server.command_ledger import GROUP, CommandLedger, Found
 from teltonika.server.command_queue import Reason
@@ -288,8 +289,9 @@ async def test_after_redis_lost_everything_the_run_knows_how_far_its_commands_ar
 
 
 async def test_an_entry_is_let_go_of_after_its_ending_is_stored_and_not_before(
-    valkey: EmbeddedValkey, client: redis.Redis
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(command_ledger_module, "REFUSED_PAUSE_S", 0.05)
     ref = publish(client)
     async with (
         runs(valkey) as (run, _),
@@ -308,6 +310,41 @@ async def test_an_entry_is_let_go_of_after_its_ending_is_stored_and_not_before(
         await ending
     assert statuses(client) == ["failed timeout"]
     assert not stands(client, ref)
+
+
+async def test_a_command_whose_statuses_are_refused_holds_up_nothing_and_tells_them_once(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_ledger_module, "REFUSED_PAUSE_S", 0.05)
+    ref = publish(client)
+    async with runs(valkey) as (run, _):
+        await run.bring_to(ref, Found.WRITING)
+        client.set(KEYS.responses, "no stream")
+        await run.deliver(ref)
+        ending = asyncio.ensure_future(run.respond(ref))
+        other = publish(client, "c2")
+        assert await run.claim(other) is Found.QUEUED
+        assert await run.prepare(other)
+        assert not ending.done()
+        client.delete(KEYS.responses)
+        await ending
+    names = [status.partition(" ")[0] for status in statuses(client)]
+    assert names in (["delivered", "responded"], ["responded"])
+    assert not stands(client, ref)
+
+
+async def test_what_cannot_be_claimed_or_prepared_is_not_written_and_keeps_its_entry(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    ref = publish(client)
+    async with runs(valkey) as (run, _):
+        await run.claim(ref)
+        client.set(KEYS.command("c1"), "no hash")
+        assert not await run.prepare(ref)
+        assert await run.claim(ref) is Found.UNKNOWN
+        assert stands(client, ref)
+        client.delete(KEYS.command("c1"))
+        assert await run.claim(ref) is Found.QUEUED
 
 
 async def test_what_has_no_id_is_remembered_by_its_place(

@@ -112,6 +112,23 @@ async def test_pages_of_devices_and_commands(
     assert (one.counters.janitor_evictions, one.counters.janitor_commands_ended) == (50, 7)
 
 
+async def test_a_command_that_cannot_be_claimed_holds_up_no_other(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    connect(client, DEAD, *IMEIS)
+    for command_id in ("c1", "c2", "c3"):
+        publish(client, command_id)
+    client.set(KEYS.command("c1"), "no hash")
+    async with someone(valkey) as one:
+        await one.look_twice()
+        assert endings(client) == lost("c2", "c3")
+        assert client.xlen(OUTBOUND) == 1
+        client.delete(KEYS.command("c1"))
+        await one.janitor.look()
+    assert endings(client) == lost("c1", "c2", "c3")
+    assert not client.exists(OUTBOUND)
+
+
 async def test_living_instances_are_left_alone(valkey: EmbeddedValkey, client: redis.Redis) -> None:
     connect(client, "alive", IMEIS[0])
     connect(client, DEAD, IMEIS[1])

@@ -24,10 +24,11 @@ from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server import publisher as publisher_module
 from teltonika.server.app import background
 from teltonika.server.counters import Counters
-from teltonika.server.durability import SYNCED_ALWAYS
+from teltonika.server.durability import SYNCED_ALWAYS, Durability, Promise
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.keys import Keys
 from teltonika.server.publisher import Publisher
+from teltonika.server.redis_link import pack_command
 
 STREAM = "telemetry:teltonika"
 IMEIS = ("356307042441013", "356307042441021", "356307042441039")
@@ -110,6 +111,7 @@ def publisher_for(
     max_unconfirmed_bytes: int = 10**9,
     counters: Counters | None = None,
     limits: Limits | None = None,
+    promise: Promise = SYNCED_ALWAYS,
 ) -> Publisher:
     limits = limits or Limits()
     return Publisher(
@@ -117,7 +119,7 @@ def publisher_for(
         Keys(),
         maxlen,
         max_unconfirmed_bytes,
-        SYNCED_ALWAYS,
+        promise,
         counters or Counters(),
         full=limits.full,
         drained=limits.drained,
@@ -387,8 +389,50 @@ async def test_a_packet_stored_behind_a_refused_one_is_not_confirmed_before_it(
         assert await session.confirmed_numbers(2) == [1, 2]
         assert await other.confirmed_numbers(1) == [3]
         assert publisher.unconfirmed_packets == 0
-    assert sorted(numbers(client, IMEIS[0])) == [1, 2]
+    assert numbers(client, IMEIS[0]) == [1, 2]
     assert numbers(client, IMEIS[1]) == [3]
+
+
+async def test_what_was_stored_and_not_durable_enough_in_time_is_not_stored_again(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """More of one device than its digests are kept of: it does not wait for acknowledgements."""
+    in_time = iter([True, False])
+    promise = Promise(Durability.FSYNC, pack_command("PING"), is_kept=lambda _: next(in_time, True))
+    async with running(publisher_for(valkey, promise=promise)) as session:
+        for number in range(1, 101):
+            session.submit(number)
+        assert await session.confirmed_numbers(100) == list(range(1, 101))
+    assert numbers(client) == list(range(101))
+
+
+async def test_after_redis_lost_everything_its_packets_are_taken_again(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    async with running(publisher_for(valkey)) as session:
+        session.submit(1)
+        await session.confirmations(1)
+        client.flushall()
+        for number in (2, 3):
+            session.submit(number)
+        assert await session.confirmed_numbers(2) == [2, 3]
+    assert numbers(client) == [2, 3]
+
+
+async def test_nothing_waits_for_a_confirmed_packet_that_redis_has_lost(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second was submitted behind the first, and comes again when Redis has neither."""
+    monkeypatch.setattr(publisher_module, "MAX_BATCH_BYTES", 1)  # each packet is a batch
+    kept = iter([lambda: True, lambda: True, lambda: not client.flushall()])
+    promise = Promise(
+        Durability.FSYNC, pack_command("PING"), is_kept=lambda _: next(kept, lambda: True)()
+    )
+    async with running(publisher_for(valkey, promise=promise)) as session:
+        for number in (1, 2):
+            session.submit(number)
+        assert await session.confirmed_numbers(2) == [1, 2]
+    assert numbers(client) == [2]
 
 
 @pytest.mark.parametrize(("maxlen", "left"), [(0, 100), (20, 20)])

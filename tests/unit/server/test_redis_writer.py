@@ -10,6 +10,7 @@ import redis.asyncio
 
 from teltonika.server import redis_writer as redis_writer_module
 from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.errors import RedisRefusedError
 from teltonika.server.instance import background
 from teltonika.server.redis_link import Reply
 from teltonika.server.redis_writer import RedisWriter
@@ -107,20 +108,56 @@ async def test_what_is_queued_while_redis_is_away_happens_when_it_is_back(
 async def test_what_has_no_reply_is_sent_again_and_what_has_one_is_not(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    """A refused command breaks the batch: those behind it were executed, and are once more."""
+    """A script that is not there breaks the batch: those behind it were executed, and are again."""
     writer = RedisWriter(valkey.url, SCRIPTS)
-    client.set("refused", "no list")
     told: list[str] = []
-    first = asyncio.Event()
-    writer.submit(lambda _: (told.append("before"), first.set()), "RPUSH", "before", "value")
-    for key in ("refused", "behind"):
-        writer.submit(lambda _, key=key: told.append(key), "RPUSH", key, "value")
     async with background(writer.run()):
-        await first.wait()
-        client.delete("refused")
+        await writer.call("PING")
+        client.script_flush()
+        writer.submit(lambda _: told.append("before"), "RPUSH", "before", "value")
+        writer.submit_script(lambda _: told.append("script"), DELETE_IF_EMPTY, ("stream",))
+        writer.submit(lambda _: told.append("behind"), "RPUSH", "behind", "value")
         await writer.idle()
-    assert told == ["before", "refused", "behind"]
-    assert [client.llen(key) for key in told] == [1, 1, 2]
+    assert told == ["before", "script", "behind"]
+    assert [client.llen(key) for key in ("before", "behind")] == [1, 2]
+
+
+async def test_what_is_refused_for_ever_is_told_and_holds_up_nothing(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    client.set("text", "no stream")
+    refused: list[str] = []
+    async with background(writer.run()):
+        push(writer, range(1))
+        for _ in range(2):
+            writer.submit(
+                lambda _: None, "RPUSH", "text", 1, refused=lambda error: refused.append(str(error))
+            )
+        push(writer, range(1, 3))
+        with pytest.raises(RedisRefusedError, match=r"refuses delete_if_empty.lua text: WRONGTYPE"):
+            await writer.call_script(DELETE_IF_EMPTY, ("text",))
+        with pytest.raises(RedisRefusedError, match="refuses NO-SUCH-COMMAND: unknown command"):
+            await writer.call("NO-SUCH-COMMAND")
+    assert numbers(client) == [0, 1, 2]
+    assert len(refused) == 2
+    assert refused[0].startswith("Redis refuses RPUSH text: WRONGTYPE")
+
+
+async def test_what_is_refused_for_now_is_sent_again(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    async with background(writer.run()), redis.asyncio.Redis.from_url(valkey.url) as other:
+        client.config_set("min-replicas-to-write", 1)
+        call = asyncio.ensure_future(writer.call("SET", "key", "value"))
+        refusals = 0
+        while refusals < 2:
+            errors = await other.info("errorstats")
+            refusals = errors.get("errorstat_NOREPLICAS", {}).get("count", 0)
+        assert not call.done()
+        client.config_set("min-replicas-to-write", 0)
+        assert await call == b"OK"
 
 
 async def test_flushed_scripts_are_loaded_again(

@@ -1,5 +1,7 @@
 """The script that stores a packet: known records are not stored again."""
 
+from itertools import count
+
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
@@ -20,14 +22,23 @@ def record(number: int) -> AvlRecord:
     return AvlRecord(number, 0, 0, 0, 0, 0, 0, 0)
 
 
+packet_numbers = count(1)
+
+
 def store(
-    client: redis.Redis, *numbers: int, imei: str = IMEI, connection: bytes = CONNECTION
+    client: redis.Redis,
+    *numbers: int,
+    imei: str = IMEI,
+    connection: bytes = CONNECTION,
+    number: int | None = None,
+    before: int = 0,
 ) -> int:
-    """How many of these records were new."""
+    """How many of these records were new, in a packet behind all others."""
     packet = decode_packet(encode_packet(AVL_CODECS.by_name("8"), list(map(record, numbers))))
     assert isinstance(packet, AvlPacket)
     arguments, _ = packet_arguments(imei, packet, 0, day_stamp(86_400 * 3), connection)
     keys = (KEYS.telemetry, KEYS.dedupe)
+    arguments += (next(packet_numbers) if number is None else number, before)
     new = client.eval(STORE_PACKET.source.decode(), len(keys), *keys, *arguments)
     assert isinstance(new, int)
     return new
@@ -77,7 +88,7 @@ def test_what_is_kept_is_bounded(client: redis.Redis) -> None:
     for start in range(0, 900, 255):
         store(client, *range(start, start + 255))
     kept = client.execute_command("HSTRLEN", KEYS.dedupe, IMEI)
-    assert kept == 12 + 8 * (255 + KEPT_RECORDS)
+    assert kept == 20 + 8 * (255 + KEPT_RECORDS)
 
 
 def open_connection(client: redis.Redis, connection: bytes) -> None:
@@ -107,6 +118,30 @@ def test_a_new_connection_knows_what_the_older_one_brought(client: redis.Redis) 
     assert store(client, 3, connection=NEWER) == 0
 
 
+def test_a_packet_is_stored_behind_the_one_before_it_or_not_at_all(client: redis.Redis) -> None:
+    open_connection(client, CONNECTION)
+    assert store(client, 2, number=8, before=7) == -2
+    assert store(client, 1, number=7) == 1
+    assert store(client, 2, number=8, before=7) == 1
+    assert store(client, number=9, before=8) == 0
+    assert store(client, 3, number=10, before=9) == 1
+    assert stored(client) == [1, 2, 3]
+
+
+def test_a_packet_is_known_by_its_number_though_its_digests_are_forgotten(
+    client: redis.Redis,
+) -> None:
+    open_connection(client, CONNECTION)
+    for number in range(1, 101):
+        store(client, number, number=number)
+    open_connection(client, CONNECTION)  # asked for again, after a lost reply
+    for number in range(1, 101):
+        assert store(client, number, number=number, before=number - 1) == 0
+    assert stored(client) == list(range(1, 101))
+    open_connection(client, NEWER)
+    assert store(client, 101, number=1, connection=NEWER) == 1
+
+
 def test_where_redis_lost_its_memory_a_connection_goes_on(client: redis.Redis) -> None:
     open_connection(client, CONNECTION)
     client.flushall()
@@ -121,11 +156,11 @@ def test_a_packet_without_records_changes_nothing(client: redis.Redis) -> None:
 
 def test_a_digest_across_two_others_is_no_match(client: redis.Redis) -> None:
     """The value holds ``0000000A B…``: what lies between two digests is not a third."""
-    client.hset(KEYS.dedupe, IMEI, b"day!" + CONNECTION + b"12345678" + b"abcdefgh")
-    arguments = [0, IMEI, "8", b"day!", b"5678abcd", 32, CONNECTION, "ts", "payload"]
+    client.hset(KEYS.dedupe, IMEI, b"day!" + CONNECTION + bytes(8) + b"12345678" + b"abcdefgh")
+    arguments = [0, IMEI, "8", b"day!", b"5678abcd", 32, CONNECTION, "ts", "payload", 1, 0]
     keys = (KEYS.telemetry, KEYS.dedupe)
     assert client.eval(STORE_PACKET.source.decode(), 2, *keys, *arguments) == 1
-    arguments[4] = b"abcdefgh"
+    arguments[4], arguments[-2] = b"abcdefgh", 2
     assert client.eval(STORE_PACKET.source.decode(), 2, *keys, *arguments) == 0
 
 

@@ -1,0 +1,114 @@
+"""Work on Redis that goes on until it is cancelled, on one connection after another.
+
+A connection that was given up may still have commands on its way: in the network, or in a Redis
+that stood still. They are sent again on the next one, and much may follow them there before the old
+ones arrive. So Redis ends the old connection, and with it what it has not executed, before the new
+one is used.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, cast
+
+import structlog
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, open_link
+from teltonika.server.refusals import can_change, in_words
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_S = 5.0
+MAX_EXPONENT = 16
+
+
+class Reconnecting:
+    """`run` does the work; the pause before a new connection grows with the failures in a row.
+
+    Each failure is logged as ``event``, with ``told`` beside it; of a row that fails for one reason
+    the first, second, fourth, eighth and so on, so that an hour without Redis fits on a page. What
+    waiting does not mend is logged as an error.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        event: str,
+        told: Callable[[], dict[str, int | str]] = dict,
+        *,
+        shortest_pause_s: float = 0.05,
+    ) -> None:
+        self._redis_url = redis_url
+        self._event = event
+        self._told = told
+        self._backoff = ExponentialWithJitterBackoff(base=shortest_pause_s, cap=LONGEST_PAUSE_S)
+        self._reason = ""
+        self._last: tuple[bytes, int] | None = None
+        """Redis' run id, and the last connection's id there."""
+        self._cannot_end_last = False
+        self.failures = 0
+        """In a row."""
+
+    def succeeded(self) -> None:
+        """The next failure is the first of a row."""
+        self.failures = 0
+
+    async def run(
+        self,
+        work: Callable[[RedisLink], Awaitable[None]],
+        failed: Callable[[], None] = lambda: None,
+    ) -> NoReturn:
+        """Give ``work`` a connection; a new one at once when it returns.
+
+        When it, or the connection, fails (RedisError, OSError, or groups of these) ``failed`` is
+        called, and there is a pause.
+        """
+        while True:
+            try:
+                async with open_link(self._redis_url) as link:
+                    await self._end_last(link)
+                    await work(link)
+            except* (RedisError, OSError) as errors:
+                self.failures += 1
+                self._log(_first(errors))
+                failed()
+                pause_s = self._backoff.compute(min(self.failures, MAX_EXPONENT))
+            else:
+                pause_s = 0.0
+            await asyncio.sleep(pause_s)
+
+    async def _end_last(self, link: RedisLink) -> None:
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                run_id = _run_id(cast(bytes, await link.execute("INFO", "server")))
+                if self._last is not None and self._last[0] == run_id:  # else it died with Redis
+                    await link.execute("CLIENT", "KILL", "ID", self._last[1])
+                self._last = run_id, cast(int, await link.execute("CLIENT", "ID"))
+        except ResponseError as error:
+            if can_change(error) and not isinstance(error, NoPermissionError):
+                raise
+            if not self._cannot_end_last:
+                self._cannot_end_last = True
+                log.warning("redis_connections_not_ended", error=in_words(error))
+
+    def _log(self, error: BaseException) -> None:
+        reason = in_words(error)
+        if reason == self._reason and self.failures & (self.failures - 1):
+            return
+        self._reason = reason
+        say = log.warning if can_change(error) else log.error
+        say(self._event, error=reason, failures=self.failures, **self._told())
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
+    """Of a connection's tasks the first to fail tells why."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _run_id(info: bytes) -> bytes:
+    """What tells one run of a Redis from the next; in reply to INFO server."""
+    return next((line for line in info.splitlines() if line.startswith(b"run_id:")), b"")

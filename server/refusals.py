@@ -1,0 +1,50 @@
+"""What Redis answers instead of doing what it is told: whether waiting helps, and in words."""
+
+import re
+
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    MovedError,
+    NoScriptError,
+    ResponseError,
+)
+
+_CODE = re.compile(r"(?:^|: -)([A-Z]{2,}) ")
+"""Of an error that redis-py has no class for; inside the text if an old Redis' script met it."""
+_FOR_EVER = frozenset({"WRONGTYPE", "CROSSSLOT", "ERR"})
+
+
+def can_change(error: BaseException) -> bool:
+    """Whether the same command may be taken later, though nobody mends a key or this program.
+
+    So it is with a Redis that has no memory, disk or replica left, is a replica, loads, is busy,
+    has lost its scripts or a slot, and with any code that is not known here. Keys of another type
+    and what Redis calls plainly an error stay refused.
+    """
+    if type(error) is not ResponseError:  # redis-py's classes below it are named by their codes
+        return not isinstance(error, ClusterCrossSlotError)
+    code = _CODE.search(str(error))
+    return code is not None and code[1] not in _FOR_EVER
+
+
+def in_words(error: BaseException) -> str:
+    """One line for the operator's log."""
+    match error:
+        case MovedError():
+            return (
+                f"slot {error.slot_id} of the Redis Cluster belongs to {node_of(error)} now, and "
+                "this server writes to one node: move the slot back, or start it with that node"
+            )
+        case AskError():
+            return f"the Redis Cluster is moving slot {error.slot_id} to {node_of(error)}"
+        case NoScriptError():
+            return "Redis has forgotten this server's scripts: they are loaded again"
+        case TimeoutError():
+            return str(error) or "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def node_of(error: AskError) -> str:
+    """Where Redis says that a slot is."""
+    return f"{error.host or 'the same host'}:{error.port}"
