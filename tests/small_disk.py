@@ -11,8 +11,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-TO_SPARE = 16_384
-"""Bytes that are free on a full disk: not the very next write fails."""
+TO_SPARE = (1 << 14, 1 << 17, 1 << 20, 1 << 23)
+"""Bytes that are free on a full disk, for it can't be made smaller than what stands on it by then:
+the least with which that succeeds."""
 
 
 class NoSmallDiskError(Exception):
@@ -47,15 +48,22 @@ class SmallDisk:
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
         """No more than a few bytes can be written."""
-        self._resize(self.used + TO_SPARE)
+        if not any(self._resize(self.used + spare) for spare in TO_SPARE):
+            raise NoSmallDiskError("it is written to faster than it can be made smaller")
         try:
             yield
         finally:
-            self._resize(self._size)
+            assert self._resize(self._size)
 
-    def _resize(self, size: int) -> None:
+    def _resize(self, size: int) -> bool:
+        """Whether it has that size now."""
         options = f"remount,size={size}"
-        subprocess.run([*self.program, "mount", "-o", options, self.directory], check=True)
+        done = subprocess.run(
+            [*self.program, "mount", "-o", options, self.directory],
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        return done.returncode == 0
 
 
 @contextlib.contextmanager
