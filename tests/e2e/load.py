@@ -96,10 +96,11 @@ async def run_load(
     *,
     periods: int,
     period_s: float,
-    warm_up_s: float = 0.0,
+    reconnects: int = 0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[Period]:
-    """Connect all, then measure."""
+    """Connect all, then measure. A period is so long, and longer if it needs to be for so many
+    ``reconnects``; with these the first is a warm-up, and not told of."""
     raise_descriptor_limit(load.devices)
     options = ("--stream-maxlen", str(load.stream_maxlen), "--log-level", "warning")
     server = await asyncio.to_thread(ServerProcess, directory, *options)
@@ -109,9 +110,10 @@ async def run_load(
         processes = psutil.Process(server.process.pid), psutil.Process(server.valkey_pid)
         async with _connected(server.port, load, counts):
             tell(f"{load.devices} devices connected; {ADDRESSES} addresses")
-            await asyncio.sleep(warm_up_s)
+            if reconnects:
+                await _period(period_s, reconnects, processes, counts)
             for number in range(1, periods + 1):
-                found.append(await _period(period_s, processes, counts))
+                found.append(await _period(period_s, reconnects, processes, counts))
                 tell(f"{number}: {', '.join(found[-1].cells())}")
             registered = int(server.redis.hlen(REGISTRY))
             assert abs(registered - load.devices) <= load.devices // 10, registered
@@ -139,12 +141,15 @@ async def _connected(port: int, load: Load, counts: Counter[str]) -> AsyncIterat
 
 
 async def _period(
-    period_s: float, processes: tuple[psutil.Process, psutil.Process], counts: Counter[str]
+    period_s: float,
+    reconnects: int,
+    processes: tuple[psutil.Process, psutil.Process],
+    counts: Counter[str],
 ) -> Period:
     resident: tuple[list[int], list[int]] = ([], [])
     loop = asyncio.get_running_loop()
-    end = loop.time() + period_s
-    while loop.time() < end:
+    end, goal = loop.time() + period_s, counts["reconnects"] + reconnects
+    while loop.time() < end or counts["reconnects"] < goal:
         await asyncio.sleep(period_s / SAMPLES_A_PERIOD)
         for process, sizes in zip(processes, resident, strict=True):
             sizes.append(process.memory_info().rss)
