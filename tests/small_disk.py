@@ -48,18 +48,19 @@ class SmallDisk:
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
         """No more than a few bytes can be written."""
-        if not any(self._resize(self.used + spare) for spare in TO_SPARE):
+        if not any(self.resize(self.used + spare) for spare in TO_SPARE):
             raise NoSmallDiskError("it is written to faster than it can be made smaller")
         try:
             yield
         finally:
-            assert self._resize(self._size)
+            assert self.resize(self._size)
 
-    def _resize(self, size: int) -> bool:
+    def resize(self, size: int) -> bool:
         """Whether it has that size now."""
-        options = f"remount,size={size}"
+        # what else it is mounted with is not asked: not all of it may be said again
+        remount = ("mount", "--options-mode=ignore", "-t", "tmpfs", "-o", f"remount,size={size}")
         done = subprocess.run(
-            [*self.program, "mount", "-o", options, self.directory],
+            [*self.program, *remount, "tmpfs", self.directory],
             stderr=subprocess.DEVNULL,
             check=False,
         )
@@ -85,4 +86,7 @@ def small_disk(directory: Path, size: int) -> Iterator[SmallDisk]:
         assert keeper.stderr is not None
         if not keeper.stdout.readline():
             raise NoSmallDiskError(f"a tmpfs can't be mounted: {keeper.stderr.read().strip()}")
-        yield SmallDisk(directory, size, keeper)
+        disk = SmallDisk(directory, size, keeper)
+        if not disk.resize(size):
+            raise NoSmallDiskError("a tmpfs can be mounted, and not made smaller")
+        yield disk
