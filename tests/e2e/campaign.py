@@ -185,6 +185,8 @@ def main() -> None:
         help="where logs go and stay (a temporary directory, which stays if the campaign fails)",
     )
     arguments = parser.parse_args()
+    if arguments.keep and arguments.keep.exists() and any(arguments.keep.iterdir()):
+        parser.error(f"{arguments.keep} is not empty")
     seed = arguments.seed if arguments.seed is not None else SystemRandom().randrange(1_000_000)
     print(f"seed {seed}", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end everything, as with Ctrl-C
