@@ -110,12 +110,12 @@ class Campaign:
         self._names = faults
         self._times = times
         self._tell = tell
-        self._rig = Rig(directory, seed, records_expected(seconds), break_every)
+        self.rig = Rig(directory, seed, records_expected(seconds), break_every)
 
     async def run(self) -> Report:
         witness = Witness()
-        async with self._rig.running() as port:
-            faults = Faults(self._rig, Random(self._seed), self._names)
+        async with self.rig.running() as port:
+            faults = Faults(self.rig, Random(self._seed), self._names)
             try:
                 async with self._running_devices(port, witness) as links:
                     async with self._progress(faults, links):
@@ -126,13 +126,13 @@ class Campaign:
                 history = "\n".join(faults.history)
                 (self._directory / "faults.log").write_text(f"{history}\n")
             result = await asyncio.to_thread(
-                compare, self._rig.client, links, witness, self._seed, self._seconds
+                compare, self.rig.client, links, witness, self._seed, self._seconds
             )
-        report = Report(self._seed, self._seconds, result, self._rig.kills)
+        report = Report(self._seed, self._seconds, result, self.rig.kills)
         report.faults = faults.done + faults.broken_off()
         report.restarts = faults.restarts
-        if self._rig.without_disk and not self._names:
-            report.left_out[DISK_FULL] = self._rig.without_disk
+        if self.rig.without_disk and not self._names:
+            report.left_out[DISK_FULL] = self.rig.without_disk
         return report
 
     @contextlib.asynccontextmanager
@@ -161,7 +161,7 @@ class Campaign:
                 self._tell(
                     f"minute {minute}: records sent {sum(r.records_sent for r in reports)}, "
                     f"acknowledged {sum(r.records_acknowledged for r in reports)}; "
-                    f"faults {faults.done.total()}, kills {self._rig.kills}"
+                    f"faults {faults.done.total()}, kills {self.rig.kills}"
                 )
 
         task = asyncio.create_task(tell())
