@@ -21,7 +21,6 @@ import msgspec
 from benchmarks.workloads import Workload
 from teltonika.codecs import AvlPacket, decode_packet, encode_imei, luhn_check_digit
 from teltonika.server import Listening
-from teltonika.server.dedupe import day_stamp
 from teltonika.server.keys import Keys
 from teltonika.server.redis_link import pack_command
 from teltonika.server.scripts import STORE_PACKET
@@ -118,9 +117,7 @@ def ceiling(server: Listening, packets: list[bytes]) -> float:
             *("EVALSHA", STORE_PACKET.sha, 2, KEYS.telemetry, KEYS.dedupe, *arguments, number, 0)
         )
         for number, packet in enumerate(packets, start=1)
-        for arguments, _ in (
-            packet_arguments(imei, avl_packet(packet), MAXLEN, day_stamp(0), bytes(8)),
-        )
+        for arguments, _ in (packet_arguments(imei, avl_packet(packet), MAXLEN, bytes(8)),)
     ]
     packed = b"".join(commands)
     reader = hiredis.Reader()

@@ -15,19 +15,8 @@ from teltonika.codecs import AvlPacket
 
 KEPT_RECORDS = 32
 """Digests kept of the packets before a device's last one, whose own are all kept."""
-SECONDS_A_DAY = 86_400
 
 
 def packet_digests(packet: AvlPacket) -> bytes:
     """Eight bytes for each record, in the packet's order."""
     return b"".join([crc64.xz(record).to_bytes(8) for record in packet.encoded])
-
-
-def day_of(epoch_s: float) -> int:
-    """Days since 1970."""
-    return int(epoch_s // SECONDS_A_DAY)
-
-
-def day_stamp(epoch_s: float) -> bytes:
-    """Four bytes for the day, so that devices not seen for long can be forgotten."""
-    return day_of(epoch_s).to_bytes(4)

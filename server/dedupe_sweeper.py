@@ -5,13 +5,11 @@ Once a day, by whichever instance comes first.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from typing import cast
 
 import structlog
 
-from teltonika.server.dedupe import day_of
 from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
@@ -21,6 +19,7 @@ log = structlog.get_logger()
 
 PERIOD_S = 3_600.0
 PAGE = 500
+SECONDS_A_DAY = 86_400
 
 
 class DedupeSweeper:
@@ -35,8 +34,13 @@ class DedupeSweeper:
         """Look every hour whether today's sweep has been done, until cancelled."""
         while True:
             with contextlib.suppress(RedisRefusedError):  # it is logged
-                await self._sweep_once(day_of(time.time()))
+                await self._sweep_once(await self._today())
             await asyncio.sleep(PERIOD_S)
+
+    async def _today(self) -> int:
+        """Days since 1970, by the clock that dates the devices: that of Redis."""
+        seconds, _ = cast("list[bytes]", await self._writer.call("TIME"))
+        return int(seconds) // SECONDS_A_DAY
 
     async def _sweep_once(self, day: int) -> None:
         done = await self._writer.call("GETSET", self._keys.dedupe_swept, day)

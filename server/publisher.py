@@ -12,7 +12,6 @@ again.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from itertools import chain, count
@@ -23,7 +22,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from teltonika.codecs import AvlPacket
 from teltonika.server.counters import Counters
-from teltonika.server.dedupe import day_stamp
 from teltonika.server.durability import DurabilityNotReachedError, Promise
 from teltonika.server.keys import Keys
 from teltonika.server.reconnecting import Reconnecting
@@ -159,7 +157,7 @@ class Publisher:
 
     def open(self, submitter: Submitter, imei: str) -> None:
         """A device has said its IMEI: ``current`` is called once its packets come from there."""
-        arguments = (imei, day_stamp(time.time()), submitter.connection)
+        arguments = (imei, submitter.connection)
         packed = pack_command("EVALSHA", OPEN_CONNECTION.sha, 1, self._keys[1], *arguments)
         self._queue(submitter, packed, None)
 
@@ -168,10 +166,7 @@ class Publisher:
 
         Returns how many bytes of memory it takes until then, roughly.
         """
-        day = day_stamp(time.time())
-        arguments, repeated = packet_arguments(
-            imei, packet, self._maxlen, day, submitter.connection
-        )
+        arguments, repeated = packet_arguments(imei, packet, self._maxlen, submitter.connection)
         self._counters.repeated_io_ids += repeated
         number = next(self._numbers)
         arguments = (*arguments, number, b"")

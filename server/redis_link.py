@@ -83,7 +83,10 @@ class RedisLink:
 
     async def write(self, packed: bytes) -> None:
         """Send packed commands; returns when the socket took them, not when Redis did."""
-        await self._connection.send_packed_command(packed, check_health=False)
+        try:
+            await self._connection.send_packed_command(packed, check_health=False)
+        except RuntimeError as error:  # what uvloop says of a transport that it has closed
+            raise ConnectionResetError(str(error)) from error
 
     async def read_reply(self) -> Reply:
         """The next reply, in the order of the commands."""

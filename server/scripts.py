@@ -20,14 +20,13 @@ class Script(msgspec.Struct, frozen=True):
 
 
 STORE_PACKET = Script.read("store_packet.lua")
-"""Keys: the stream, the dedupe hash. Arguments: maxlen (0: never trim), device id, codec, day,
-digests, how many digests to keep behind them, connection, then ts and payload of each record, the
-packet's number, the number of the packet before it (0 if that is confirmed).
-Answers how many records were new, -1 if the device has a newer connection, or -2 if the packet
-before it is not stored."""
+"""Keys: the stream, the dedupe hash. Arguments: maxlen (0: never trim), device id, codec, digests,
+how many digests to keep behind them, connection, then ts and payload of each record, then the
+packet's number and that of the unconfirmed one before it. Answers how many records were new; -1 if
+the device has a newer connection; -2 if the packet before it is not stored."""
 
 OPEN_CONNECTION = Script.read("open_connection.lua")
-"""Keys: the dedupe hash. Arguments: device id, day, connection."""
+"""Keys: the dedupe hash. Arguments: device id, connection."""
 
 COMMAND_STEP = Script.read("command_step.lua")
 """Keys: the responses stream, the command's hash. Arguments: step, entry, owner, maxlen,

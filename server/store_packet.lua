@@ -2,18 +2,18 @@
 -- it, or nothing. Redis runs a script, and logs it to the AOF, as one step; it refuses for want of
 -- memory, or for a key of another type, before the first write or not at all.
 -- KEYS: stream, hash of each device's last digests.
--- ARGV: maxlen (0: never trim), device id, codec, day, the records' digests (8 bytes each, in one
+-- ARGV: maxlen (0: never trim), device id, codec, the records' digests (8 bytes each, in one
 -- string), how many digests to keep behind those of this packet, the connection (8 bytes), then ts
 -- and payload of each record, then the packet's number and that of the packet before it on its
 -- connection, if that is unconfirmed, else 0.
--- A device's value in the hash: day (4 bytes), connection (8), number of its last packet (8), then
+-- A device's value in the hash: day (4 bytes, by the clock of Redis), connection (8), number of its last packet (8), then
 -- digests, the newest packet's first.
 -- Answers how many records were new; -1 if the device has a newer connection: what comes on the
 -- older one late was sent again on the newer one, and may have been forgotten since; -2 if the
 -- packet before it is not stored: it was refused, and comes again, and this one behind it.
 local stream, hash = KEYS[1], KEYS[2]
-local maxlen, device, codec, day, digests = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local connection = ARGV[7]
+local maxlen, device, codec, digests = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local kept, connection = ARGV[5], ARGV[6]
 local number, before = tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
 
 local value = redis.call('HGET', hash, device) or ''
@@ -27,6 +27,7 @@ if before > last then
 end
 
 local function remember(last_number, last_digests)
+  local day = struct.pack('>I4', math.floor(redis.call('TIME')[1] / 86400))
   local header = day .. connection .. struct.pack('>I8', last_number)
   redis.call('HSET', hash, device, header .. last_digests)
 end
@@ -42,7 +43,7 @@ end
 local new = {}
 for i = 1, number > last and #digests or 0, 8 do  -- nothing of what was stored under its number
   if not is_known(string.sub(digests, i, i + 7)) then
-    new[#new + 1] = 8 + (i - 1) / 4  -- where the record's ts stands in ARGV
+    new[#new + 1] = 7 + (i - 1) / 4  -- where the record's ts stands in ARGV
   end
 end
 if #new == 0 then
@@ -61,5 +62,5 @@ for _, at in ipairs(new) do
       'ts', ARGV[at], 'device_id', device, 'codec', codec, 'payload', ARGV[at + 1])
   end
 end
-remember(number, digests .. string.sub(known, 1, 8 * ARGV[6]))
+remember(number, digests .. string.sub(known, 1, 8 * kept))
 return #new

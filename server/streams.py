@@ -65,14 +65,12 @@ def attributes(record: AvlRecord) -> dict[int, AttributeValue]:
 
 
 def packet_arguments(
-    imei: str, packet: AvlPacket, maxlen: int, day: bytes, connection: bytes
+    imei: str, packet: AvlPacket, maxlen: int, connection: bytes
 ) -> tuple[tuple[str | bytes | int, ...], int]:
     """The script's arguments for a packet, and how many values repeated ids took from it."""
     codec = CODEC_NAMES[packet.codec_id]
     digests = packet_digests(packet)
-    arguments: list[str | bytes | int] = [
-        *(maxlen, imei, codec, day, digests, KEPT_RECORDS, connection)
-    ]
+    arguments: list[str | bytes | int] = [*(maxlen, imei, codec, digests, KEPT_RECORDS, connection)]
     repeated = 0
     for record in packet.records:
         timestamp = format_timestamp(record.timestamp_ms)

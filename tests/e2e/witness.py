@@ -1,0 +1,163 @@
+"""What the devices of a campaign know, and what the stream says."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from time import monotonic
+
+import redis
+from serving import STREAM
+
+from teltonika.codecs import AVL_CODECS, AvlPacket, decode_packet, luhn_check_digit
+from teltonika.codecs.timestamps import format_timestamp
+from teltonika.emulator import Device, DeviceLink, DeviceObserver, Drive, EmulatorSettings
+
+DEVICES = 12
+FULL_RATE_S = 300.0
+"""A longer campaign has its devices send less often: a stream has to be read by each new Valkey,
+and most of a campaign's time should not go there."""
+SHOWN = 10
+Record = tuple[str, str]
+"""IMEI and timestamp; a device's records have a timestamp each."""
+
+
+def imei_of(number: int) -> str:
+    digits = f"35630704299{number:03d}"
+    return f"{digits}{luhn_check_digit(digits)}"
+
+
+def device_settings(number: int, port: int, seed: int, seconds: float) -> EmulatorSettings:
+    codecs = list(AVL_CODECS)
+    return EmulatorSettings(
+        port=port,
+        codec=codecs[number % len(codecs)],
+        records=0,
+        records_per_packet=1 + 5 * (number % 4),
+        interval_s=0.04 * max(1.0, seconds / FULL_RATE_S),
+        seed=seed,
+        start_ms=1_760_000_000_000,
+        ack_timeout_s=3.0,
+        give_up_after_s=3_600.0,
+        first_retry_s=0.05,
+        max_retry_s=0.5,
+    )
+
+
+def records_expected(seconds: float) -> int:
+    """By a campaign of this length, if nothing holds it up."""
+    settings = [device_settings(number, 1, 0, seconds) for number in range(DEVICES)]
+    return sum(round(seconds / (one.interval_s / one.records_per_packet)) for one in settings)
+
+
+@dataclass
+class Acknowledgement:
+    imei: str
+    first: str
+    last: str
+    """Timestamps of the packet's records."""
+    at_s: float
+    """Of the campaign."""
+    latency_s: float
+
+
+class Witness(DeviceObserver):
+    """Knows what was acknowledged, and when."""
+
+    def __init__(self) -> None:
+        self.records: set[Record] = set()
+        self._acknowledgements: list[Acknowledgement] = []
+        self._began = monotonic()
+
+    def acknowledged(self, device: Device, packet: bytes, latency_s: float) -> None:
+        decoded = decode_packet(packet)
+        assert isinstance(decoded, AvlPacket)
+        imei = device.imei
+        times = [format_timestamp(record.timestamp_ms) for record in decoded.records]
+        self.records |= {(imei, time) for time in times}
+        at_s = monotonic() - self._began
+        self._acknowledgements.append(Acknowledgement(imei, times[0], times[-1], at_s, latency_s))
+
+    def says(self, record: Record) -> str:
+        """What the device knows of a record."""
+        imei, time = record
+        for one in self._acknowledgements:
+            if one.imei == imei and one.first <= time <= one.last:
+                return (
+                    f"acknowledged at {one.at_s:.3f} s, {one.latency_s:.3f} s after it was sent, "
+                    f"in the packet of {one.first} to {one.last}"
+                )
+        return "never acknowledged"
+
+
+@dataclass
+class Comparison:
+    sent: int
+    acknowledged: int
+    stored: int
+    lost: int
+    doubled: int
+    unsent: int
+    """Stored and never sent."""
+    examples: list[str]
+    """The first of those that should not be."""
+
+
+def compare(
+    client: redis.Redis, links: list[DeviceLink], witness: Witness, seed: int, seconds: float
+) -> Comparison:
+    """The stream with the devices' own knowledge."""
+    sent = {
+        record
+        for number, link in enumerate(links)
+        for record in records_of(number, link, seed, seconds)
+    }
+    stored = Counter(record for _, record in stored_records(client))
+    lost = sorted(witness.records - stored.keys())
+    doubled = sorted(record for record, count in stored.items() if count > 1)
+    unsent = sorted(stored.keys() - sent)
+    entries: dict[Record, list[str]] = {record: [] for record in (doubled + unsent)[:SHOWN]}
+    for entry, record in stored_records(client) if entries else ():
+        if record in entries:
+            entries[record].append(entry)
+    examples = [f"lost: {' '.join(one)}: {witness.says(one)}" for one in lost[:SHOWN]]
+    for kind, records in (("doubled", doubled), ("never sent", unsent)):
+        examples += (
+            f"{kind}: {' '.join(one)}: entries {', '.join(entries[one])}: {witness.says(one)}"
+            for one in records
+            if one in entries
+        )
+    return Comparison(
+        sent=len(sent),
+        acknowledged=len(witness.records),
+        stored=stored.total(),
+        lost=len(lost),
+        doubled=sum(count - 1 for count in stored.values()),
+        unsent=len(unsent),
+        examples=examples,
+    )
+
+
+def records_of(number: int, link: DeviceLink, seed: int, seconds: float) -> list[Record]:
+    """Every record that the device has sent, as its drive makes them."""
+    settings = device_settings(number, 1, seed, seconds)
+    drive = Drive(
+        Random(f"{settings.seed}/{link.device.imei}"),
+        start_ms=settings.start_ms or 0,
+        period_s=settings.period_s,
+        generation_type=settings.codec.name == "16",
+    )
+    return [
+        (link.device.imei, format_timestamp(record.timestamp_ms))
+        for record in islice(drive, link.device.report.records_sent)
+    ]
+
+
+def stored_records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
+    """Entry ids, and what record each is."""
+    after = "-"
+    while page := client.xrange(STREAM, min=after, count=10_000):
+        for entry, fields in page:
+            yield entry, (fields["device_id"], fields["ts"])
+        after = f"({page[-1][0]}"
