@@ -1,33 +1,56 @@
 """The `teltonika` command: its sub-commands, and the options that stand before them."""
 
-from importlib import metadata
-from typing import Annotated
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from teltonika.cli import decode, demo, devices, emulate, send, serve
 from teltonika.cli.standard_streams import standard_streams
 
-# Every option of every command can come from TELTONIKA_<OPTION>: given to each command itself,
-# the prefix is taken as it is; given to the group, click would put the command's name into it.
-COMMAND_SETTINGS = {"auto_envvar_prefix": "TELTONIKA"}
+COMMANDS = ("demo", "serve", "emulate", "send", "devices", "decode")
+"""In the order of the help page. Each has a module of its name, imported when it is needed: a
+device to be emulated does not wait for what the server is made of."""
 
-app = typer.Typer(
+
+class _Commands(TyperGroup):
+    """Finds a sub-command in its module: a function of that name, or an app with more of them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"teltonika.cli.{cmd_name}")
+        if hasattr(module, "app"):
+            group = get_group(module.app)
+            group.name = cmd_name
+            return group
+        # Every option of every command can come from TELTONIKA_<OPTION>: given to each command
+        # itself, the prefix is taken as it is; given to the group, click would put the command's
+        # name into it.
+        single = _app()
+        settings = {"auto_envvar_prefix": "TELTONIKA"}
+        single.command(cmd_name, context_settings=settings)(getattr(module, cmd_name))
+        return get_command(single)
+
+
+def _app(**more: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, **more
+    )
+
+
+app = _app(
     name="teltonika",
+    cls=_Commands,
     help="Toolkit for Teltonika back ends: an ingest server, a device emulator and a decoder.",
     epilog="Every option can also be set as TELTONIKA_<OPTION>, such as TELTONIKA_DATA_DIR.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(context_settings=COMMAND_SETTINGS)(demo.demo)
-app.command(context_settings=COMMAND_SETTINGS)(serve.serve)
-app.command(context_settings=COMMAND_SETTINGS)(emulate.emulate)
-app.command(context_settings=COMMAND_SETTINGS)(send.send)
-app.command(context_settings=COMMAND_SETTINGS)(devices.devices)
-app.add_typer(decode.app, name="decode")
 
 
 def _print_version(wanted: bool) -> None:

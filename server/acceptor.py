@@ -29,6 +29,8 @@ log = structlog.get_logger()
 BACKLOG = 4096
 SHORTAGE_PAUSE_S = 0.5
 """Between two tries to accept while descriptors or buffers are short."""
+TLS_SHUTDOWN_TIMEOUT_S = 1.0
+"""For the other end to agree that the connection ends; nothing depends on it."""
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -163,11 +165,16 @@ class Acceptor:
         return peer if source is None else Peer(_host(source[0]), source[1])
 
     async def _open(self, connection: socket.socket, session: Session) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(
+        loop = asyncio.get_running_loop()
+        if self._tls is None:
+            await loop.connect_accepted_socket(lambda: session, connection)
+            return
+        await loop.connect_accepted_socket(
             lambda: session,
             connection,
-            ssl=None if self._tls is None else self._tls.context,
-            ssl_handshake_timeout=None if self._tls is None else self._handshake_timeout_s,
+            ssl=self._tls.context,
+            ssl_handshake_timeout=self._handshake_timeout_s,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
         )
 
     def _refused(self, peer: Peer, event: str, **fields: object) -> None:

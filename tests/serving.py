@@ -179,12 +179,14 @@ class BareDevice:
 
     def __init__(self, port: int, imei: str | None = IMEI) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        if imei is not None:
+        if imei is None:
+            return
+        try:
             self.send(encode_imei(imei))
-            answer = self.receive(1)
-            if answer != b"\x01":
-                self.socket.close()
-                raise AssertionError(f"the server answered {answer!r} to the IMEI")
+            assert self.receive(1) == b"\x01"
+        except BaseException:
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -264,27 +264,6 @@ def test_a_second_command_with_the_same_id_is_dropped(server: ServerProcess) -> 
     assert len(server.logged("command_duplicate")) == 2
 
 
-def test_shutdown_ends_what_waits_and_what_is_with_a_device(
-    valkey: OwnValkey, start_server: StartServer
-) -> None:
-    client = valkey.start()
-    server = start_server(redis_url=valkey.url)
-    with BareDevice(server.port) as device:
-        server.publish("c1", "first")
-        server.publish("c2", "second")
-        server.all_taken()
-        device.command()
-        server.process.terminate()
-        endings = wait_for_statuses(client, "c1", "c2")
-    client.close()
-    assert server.process.wait(timeout=30) == 0
-    assert [(s["command_id"], s["status"], s.get("reason")) for s in endings] == [
-        ("c1", "delivered", None),
-        ("c1", "failed", "shutdown"),
-        ("c2", "failed", "shutdown"),
-    ]
-
-
 def test_a_command_published_before_the_first_start_waits_for_its_device(
     valkey: OwnValkey, start_server: StartServer
 ) -> None:

@@ -162,8 +162,8 @@ def test_all_devices_unconfirmed_packets_are_bounded_however_late_they_come(
     valkey.start().close()
     server = start_server("--max-unconfirmed-bytes", "65536", redis_url=valkey.url)
     with ExitStack() as stack:
-        valkey.signal(signal.SIGSTOP)
         early = stack.enter_context(BareDevice(server.port))
+        valkey.signal(signal.SIGSTOP)
         early.send(PACKET * 200)
         server.wait_for_log("backpressure")
         late = stack.enter_context(BareDevice(server.port, imei=None))

@@ -46,8 +46,8 @@ def test_a_redis_that_refuses_writes_gets_them_again_until_it_takes_them(
 ) -> None:
     client = valkey.start()
     server = start_server(redis_url=valkey.url)
-    client.config_set("maxmemory", "1")
     with BareDevice(server.port) as device:
+        client.config_set("maxmemory", "1")
         device.send(packet(0) + packet(1, records=2))
         assert device.silent_for(0.5)
         client.config_set("maxmemory", "0")
@@ -76,9 +76,9 @@ def test_devices_that_send_on_while_redis_is_away_fill_no_memory(
     """A flood of packets nobody confirms: TCP takes the surplus, then all is stored in order."""
     client = valkey.start()
     server = start_server(redis_url=valkey.url)
-    valkey.signal(signal.SIGSTOP)
     flood = b"".join(packet(number) for number in range(20_000))
     with BareDevice(server.port) as device:
+        valkey.signal(signal.SIGSTOP)
         device.socket.settimeout(0.5)
         sent = 0
         with pytest.raises(TimeoutError):
