@@ -25,6 +25,9 @@ NOT_RUN = {
     "python -m benchmarks": "takes minutes; test_benchmarks runs it with --quick",
     "pytest tests/e2e/test_sent_again.py": "the suite runs it",
     "python tests/e2e/campaign.py --minutes 0.5 --seed 1": "test_campaign runs it",
+    "python tests/e2e/campaign.py --minutes 30 --seed 7": "test_campaign runs a minute of it",
+    "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",
+    "pip install -e '.[test,fuzz]' && python tests/fuzz/run.py --minutes 2": ".ci/fuzz runs it",
 }
 RUNNING = {"teltonika serve", f"teltonika emulate --imei {IMEI} --records 0"}
 """Runs already, while the page's other lines do."""

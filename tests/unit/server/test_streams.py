@@ -24,7 +24,7 @@ from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.dedupe import packet_digests
 from teltonika.server.streams import attributes, packet_arguments
 
-DAY, CONNECTION = b"\0\0\0\7", b"8 bytes."
+CONNECTION = b"8 bytes."
 
 
 def record_with(*elements: IoElement) -> AvlRecord:
@@ -32,7 +32,7 @@ def record_with(*elements: IoElement) -> AvlRecord:
 
 
 def arguments_of(codec: str, *records: AvlRecord, maxlen: int = 0) -> tuple[Any, ...]:
-    return packet_arguments(IMEI, packet_of(codec, *records), maxlen, DAY, CONNECTION)[0]
+    return packet_arguments(IMEI, packet_of(codec, *records), maxlen, CONNECTION)[0]
 
 
 def packet_of(codec: str, *records: AvlRecord) -> AvlPacket:
@@ -131,7 +131,7 @@ def test_values_that_were_replaced_are_counted_over_the_whole_packet() -> None:
     thrice = record_with(IoElement(7, 1, 1), IoElement(7, 2, 2), IoElement(7, BIG, 8))
     once = record_with(IoElement(7, 1, 1), IoElement(8, 1, 1))
     packet = packet_of("8E", thrice, once, thrice)
-    assert packet_arguments(IMEI, packet, 0, DAY, CONNECTION)[1] == 4
+    assert packet_arguments(IMEI, packet, 0, CONNECTION)[1] == 4
 
 
 def test_a_payload_is_exactly_the_contracts() -> None:
@@ -185,21 +185,21 @@ def test_the_arguments_are_the_packet_s_and_two_for_each_record(codec: str) -> N
     )
     arguments = arguments_of(codec, first, second, maxlen=500)
     digests = packet_digests(packet_of(codec, first, second))
-    assert arguments[:7] == (500, IMEI, codec, DAY, digests, 32, CONNECTION)
-    timestamps, payloads = arguments[7::2], [json.loads(payload) for payload in arguments[8::2]]
+    assert arguments[:6] == (500, IMEI, codec, digests, 32, CONNECTION)
+    timestamps, payloads = arguments[6::2], [json.loads(payload) for payload in arguments[7::2]]
     assert timestamps == ("1970-01-01T00:00:00.001Z", "2019-06-10T10:04:46.000Z")
     assert [payload["timestamp"] for payload in payloads] == list(timestamps)
 
 
 def test_a_packet_without_records_has_none_to_write() -> None:
-    assert arguments_of("8") == (0, IMEI, "8", DAY, b"", 32, CONNECTION)
+    assert arguments_of("8") == (0, IMEI, "8", b"", 32, CONNECTION)
 
 
 @pytest.mark.parametrize("sample", of_kind("avl"), ids=str)
 def test_published_packets_become_their_published_values(sample: Sample) -> None:
     packet = packet_of(sample.expected["codec"], *sample.records)
-    arguments, repeated = packet_arguments(IMEI, packet, 0, DAY, CONNECTION)
-    written = [json.loads(payload) for payload in arguments[8::2]]  # type: ignore[arg-type]
+    arguments, repeated = packet_arguments(IMEI, packet, 0, CONNECTION)
+    written = [json.loads(payload) for payload in arguments[7::2]]  # type: ignore[arg-type]
     assert written == [
         expected_payload(IMEI, record | {"timestamp": format_timestamp(record["timestamp_ms"])})
         for record in sample.expected["records"]
@@ -212,7 +212,7 @@ def test_any_record_becomes_what_a_second_reading_of_the_contract_says(
     drawn: tuple[AvlCodec, list[AvlRecord]],
 ) -> None:
     codec, records = drawn
-    written = [json.loads(payload) for payload in arguments_of(codec.name, *records)[8::2]]
+    written = [json.loads(payload) for payload in arguments_of(codec.name, *records)[7::2]]
     assert written == [
         expected_payload(IMEI, fields_of(record, format_timestamp(record.timestamp_ms)))
         for record in records
