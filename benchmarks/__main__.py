@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import commands, decode, ingest
+from benchmarks import commands, decode, fleet, ingest
 from benchmarks.workloads import WORKLOADS
 
 INGEST_RECORDS = {"W1": 150_000, "W2": 60_000, "W3": 120_000, "W4": 30_000}
@@ -24,6 +24,8 @@ DECODE_RECORDS = 30_000
 COMMAND_DEVICES = 1_000
 COMMANDS = 500
 TELEMETRY_S = 3.0
+FLEET_DEVICES = 2_000
+FLEET_S = 6.0
 QUICK = 100
 """By so much smaller is everything with --quick."""
 
@@ -39,7 +41,7 @@ def main(
         bool, typer.Option("--quick", help="Only see that it runs: the figures mean nothing.")
     ] = False,
 ) -> None:
-    """Measure decoding, ingest and idle connections; about three minutes."""
+    """Measure decoding, ingest, commands, emulated devices and idle connections; in minutes."""
     console = Console()
     machine = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
     console.print(f"{machine}, seed {seed}, medians of {rounds} rounds")
@@ -50,6 +52,7 @@ def main(
     counts = {name: records // part for name, records in INGEST_RECORDS.items()}
     console.print(_ingest_table(rounds, connections, seed, counts))
     console.print(_commands_table(rounds, connections, seed, part))
+    console.print(_fleet_table(rounds, FLEET_DEVICES // part, FLEET_S / part))
     kib = ingest.idle_connection_bytes(idle) / 1024
     console.print(f"An idle connection takes {kib:.1f} KiB of the server's memory ({idle:,} open).")
 
@@ -126,6 +129,25 @@ def _commands_table(rounds: int, senders: int, seed: int, part: int) -> Table:
         f"telemetry at its maximum, with {commands.COMMANDS_PER_SECOND} commands a second",
         f"{ratio:.2f} times",
     )
+    return table
+
+
+def _fleet_table(rounds: int, devices: int, seconds: float) -> Table:
+    figures = [
+        fleet.measure(devices, seconds)
+        for _ in track(range(rounds), "fleet", console=progress, transient=True)
+    ]
+    share = median(figure.core_share for figure in figures)
+    kib = median(figure.kib_a_device for figure in figures)
+    title = f"Emulated devices, {devices:,} in one process, against a sink"
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_row("one packet a second each: of a core", f"{share:.2f}")
+    table.add_row("devices for each core", f"{devices / share:,.0f}")
+    table.add_row("memory for each", f"{kib:.1f} KiB")
+    rate = median(figure.flat_out for figure in figures)
+    table.add_row("flat out, 50 devices: packets a second", f"{rate:,.0f}")
     return table
 
 

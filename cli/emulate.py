@@ -1,4 +1,4 @@
-"""`teltonika emulate`: one emulated device against a server."""
+"""`teltonika emulate`: one emulated device against a server, or many."""
 
 import asyncio
 import math
@@ -14,6 +14,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from teltonika.cli.emulate_fleet import (
+    CountOption,
+    DurationOption,
+    ImeiFileOption,
+    ProcessesOption,
+    RampOption,
+    fleet_imeis,
+    parse_ramp,
+    run_fleet,
+)
 from teltonika.cli.emulate_tls import (
     TlsCaOption,
     TlsCertOption,
@@ -27,7 +37,7 @@ from teltonika.cli.emulate_view import LiveView, LogView
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
-from teltonika.codecs import AVL_CODECS, parse_imei
+from teltonika.codecs import AVL_CODECS
 from teltonika.emulator import (
     AnswerFault,
     DeviceLink,
@@ -41,15 +51,20 @@ MAX_SECONDS = 86_400.0
 
 
 def emulate(
-    imei: Annotated[str, typer.Option(help="15 digits: who the device says it is.")],
+    imei: Annotated[str | None, typer.Option(help="15 digits: who the device says it is.")] = None,
     host: Annotated[str, typer.Option(help="The server's address.")] = DEFAULTS.host,
     port: Annotated[
         int, typer.Option(help="The server's TCP port.", min=1, max=65535)
     ] = DEFAULTS.port,
     codec: Annotated[str, typer.Option(help="8, 8E or 16.")] = DEFAULTS.codec.name,
     records: Annotated[
-        int, typer.Option(help="How many AVL records to send; 0 sends until Ctrl-C.", min=0)
-    ] = DEFAULTS.records,
+        int | None,
+        typer.Option(
+            help="How many AVL records to send, each device; 0 sends until Ctrl-C.",
+            min=0,
+            show_default=f"{DEFAULTS.records}; with --duration 0",
+        ),
+    ] = None,
     records_per_packet: Annotated[
         int, typer.Option(help="AVL records in one packet.", min=1, max=255)
     ] = DEFAULTS.records_per_packet,
@@ -108,9 +123,14 @@ def emulate(
     tls_key: TlsKeyOption = None,
     tls_server_name: TlsServerNameOption = None,
     tls_insecure: TlsInsecureOption = False,
+    count: CountOption = 1,
+    imei_file: ImeiFileOption = None,
+    ramp: RampOption = "0",
+    duration: DurationOption = None,
+    processes: ProcessesOption = 1,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one object.")] = False,
 ) -> None:
-    """Be one device: connect, drive, send AVL records and wait for each acknowledgement.
+    """Be a device, or a fleet: connect, drive, send AVL records and wait for each acknowledgement.
 
     What is not acknowledged is sent again: the same bytes, on the same
     connection or the next one. Commands are answered as a device would
@@ -121,10 +141,10 @@ def emulate(
         avl_codec = AVL_CODECS.by_name(codec)
     except ValueError as error:
         fail(f"--codec: {error}", USAGE)
-    try:
-        parse_imei(imei)
-    except ValueError as error:
-        fail(f"--imei: {error}", USAGE)
+    imeis = fleet_imeis(imei, count, imei_file)
+    ramp_per_s = parse_ramp(ramp)
+    if records is None:
+        records = DEFAULTS.records if duration is None else 0
     if not _can_be_looked_up(host):
         fail(f"--host: {host!r} is no host name and no address", USAGE)
     settings = EmulatorSettings(
@@ -150,15 +170,26 @@ def emulate(
         answer_fault=answer_fault,
         restart_after_s=restart_after,
     )
-    device = assemble_device(imei, settings, time.time_ns() // 1_000_000)
     target = f"{host}:{port}"
     line = target if settings.tls is None else f"{target} over TLS"
+    if len(imeis) > 1:
+        run_fleet(
+            imeis,
+            settings,
+            ramp=ramp_per_s,
+            duration=duration,
+            processes=processes,
+            json=json,
+            target=line,
+        )
+        return
+    device = assemble_device(imeis[0], settings, time.time_ns() // 1_000_000)
     view = LiveView(line) if sys.stderr.isatty() and not json else LogView(line)
     link = DeviceLink(device, settings, Random(seed), view)  # noqa: S311 - lengths of pauses
     with view:
         if tls_insecure:
             view.unverified()
-        run(_run_until_signal(link, view))
+        run(_run_until_signal(link, view, duration))
 
     report = device.report
     if json:
@@ -172,7 +203,7 @@ def emulate(
         fail(f"{missing} of {report.records_sent} records were never acknowledged", FAILED)
 
 
-async def _run_until_signal(link: DeviceLink, view: LogView) -> None:
+async def _run_until_signal(link: DeviceLink, view: LogView, duration: float | None) -> None:
     """Run to the end; the first SIGINT or SIGTERM ends it well, the second at once."""
     loop = asyncio.get_running_loop()
     cut = asyncio.timeout(None)
@@ -188,6 +219,8 @@ async def _run_until_signal(link: DeviceLink, view: LogView) -> None:
     signals = (signal.SIGINT, signal.SIGTERM)
     for number in signals:
         loop.add_signal_handler(number, on_signal)
+    if duration is not None:
+        loop.call_later(duration, link.stop)
     try:
         with suppress(TimeoutError):
             async with cut:

@@ -37,6 +37,7 @@ from teltonika.codecs.events import (
 )
 from teltonika.codecs.framing import MAX_PACKET_SIZE, decode_packet, encode_message, encode_packet
 from teltonika.codecs.handshake import (
+    consecutive_imeis,
     decode_imei,
     encode_imei,
     luhn_check_digit,
@@ -95,6 +96,7 @@ __all__ = [
     "TeltonikaError",
     "TlsError",
     "UnknownCodecError",
+    "consecutive_imeis",
     "crc16_ibm",
     "decode_imei",
     "decode_packet",

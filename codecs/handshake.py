@@ -35,6 +35,18 @@ def luhn_valid(imei: str) -> bool:
     return luhn_check_digit(imei[:-1]) == int(imei[-1])
 
 
+def consecutive_imeis(first: str, count: int) -> list[str]:
+    """``count`` IMEIs from ``first`` on, each with a right Luhn digit in the place of the last one.
+
+    Raises ValueError if ``first`` is no IMEI, or if there are not so many behind it.
+    """
+    start = int(parse_imei(first)[:-1])
+    if start + count > 10 ** (IMEI_DIGITS - 1):
+        raise ValueError(f"there are no {count} IMEIs from {first} on")
+    bodies = (f"{number:0{IMEI_DIGITS - 1}d}" for number in range(start, start + count))
+    return [f"{body}{luhn_check_digit(body)}" for body in bodies]
+
+
 def encode_imei(imei: str) -> bytes:
     """The first 17 bytes of a session: ``00 0F`` and 15 ASCII digits. Raises ValueError."""
     return IMEI_DIGITS.to_bytes(2) + parse_imei(imei).encode("ascii")

@@ -16,6 +16,8 @@ from teltonika.emulator.events import (
     RecordsDeleted,
     Restarted,
 )
+from teltonika.emulator.fleet import Fleet, FleetCounts
+from teltonika.emulator.fleet_processes import FleetProcesses
 from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
@@ -40,6 +42,9 @@ __all__ = [
     "DigitalOutput",
     "Drive",
     "EmulatorSettings",
+    "Fleet",
+    "FleetCounts",
+    "FleetProcesses",
     "ImeiAccepted",
     "PacketDelivered",
     "RecordsDeleted",

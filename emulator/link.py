@@ -29,6 +29,9 @@ SETTLE_S = 0.5
 """Four zero bytes with nothing behind them for so long are an ACK of no records, not the beginning
 of a command."""
 
+JITTER = 0.1
+"""Of the interval: by so much at most a device of a fleet sends later than is due."""
+
 
 class _Wire(asyncio.Protocol):
     """One connection: hands its bytes to the link, and knows whether it still stands."""
@@ -61,7 +64,8 @@ class DeviceLink:
     Commands are executed as they come; their answers go out between the packets, when and as the
     settings have it. An answer whose connection ends before it is due is lost.
 
-    ``rng`` decides the length of pauses only, never a byte that is sent.
+    ``rng`` decides the length of pauses only, never a byte that is sent. A device of a fleet begins
+    anywhere within its interval, and is late by a little each time.
     """
 
     __slots__ = (
@@ -69,11 +73,15 @@ class DeviceLink:
         "_answers",
         "_backoff",
         "_due",
+        "_jitter_s",
+        "_late_s",
         "_latency_total_s",
         "_loop",
         "_observer",
         "_patience",
+        "_phase_s",
         "_restarting",
+        "_rng",
         "_running",
         "_settings",
         "_settle_due",
@@ -94,11 +102,17 @@ class DeviceLink:
         settings: EmulatorSettings,
         rng: Random,
         observer: DeviceObserver | None = None,
+        *,
+        in_fleet: bool = False,
     ) -> None:
+        """``in_fleet``: send at moments of its own, not in step with other devices."""
         self.device = device
         self._settings = settings
         self._observer = observer or DeviceObserver()
+        self._rng = rng
         self._backoff = Backoff(settings.first_retry_s, settings.max_retry_s, rng)
+        self._jitter_s = JITTER * settings.interval_s if in_fleet else 0.0
+        self._phase_s = rng.uniform(0, settings.interval_s) if in_fleet else 0.0
         self._woken = asyncio.Event()
         self._stopping = False
         self._running = False
@@ -106,6 +120,7 @@ class DeviceLink:
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
         self._settle_due = 0.0  # when `Device.settle` is, in the loop's time
         self._due = 0.0  # when the next packet is, in the loop's time
+        self._late_s = 0.0  # by how much it comes later than that
         self._answer_due = 0.0  # when what was written last must be answered, in the loop's time
         self._written_at = 0.0  # when that was, by a finer clock: uvloop's has milliseconds
         self._latency_total_s = 0.0
@@ -124,7 +139,7 @@ class DeviceLink:
         """
         self._loop = asyncio.get_running_loop()
         started = perf_counter()
-        self._due = self._loop.time()
+        self._due = self._loop.time() + self._phase_s
         report = self.device.report
         if self._stopping:
             return report
@@ -253,7 +268,7 @@ class DeviceLink:
         match self.device.state:
             case DeviceState.READY:
                 self._patience.reschedule(None)  # nothing is wanted from the server
-                step = (self._due, self._send_next)
+                step = (self._due + self._late_s, self._send_next)
             case DeviceState.AWAITING_ANSWER | DeviceState.AWAITING_ACK:
                 step = (self._answer_due, self.device.answer_timed_out)
             case _:
@@ -267,6 +282,7 @@ class DeviceLink:
     def _send_next(self) -> None:
         self._expect_progress()
         self._due += self._settings.interval_s
+        self._late_s = self._rng.uniform(0, self._jitter_s)
         self._tick()
         self.device.send_next()
         self._write()

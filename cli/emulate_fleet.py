@@ -1,0 +1,189 @@
+"""`teltonika emulate` with many devices: its options, its run, and what it says in the end."""
+
+import asyncio
+import re
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+from rich.console import Console
+
+from teltonika.cli.errors import FAILED, USAGE, fail
+from teltonika.cli.event_loop import run
+from teltonika.cli.fleet_view import FleetView, summary
+from teltonika.cli.output import print_json
+from teltonika.codecs import consecutive_imeis, parse_imei
+from teltonika.emulator import EmulatorSettings, Fleet, FleetCounts, FleetProcesses
+from teltonika.emulator.fleet_processes import FleetProcessError
+
+MAX_DEVICES = 100_000
+FLEET = "Fleet"
+
+CountOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Be so many devices: --imei and the IMEIs that follow it, each with a right Luhn "
+        "digit. They send at moments of their own.",
+        min=1,
+        max=MAX_DEVICES,
+        rich_help_panel=FLEET,
+    ),
+]
+ImeiFileOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Be the devices of this file, an IMEI a line; empty lines and lines that begin with "
+        "# do not count.",
+        show_default="none",
+        rich_help_panel=FLEET,
+    ),
+]
+RampOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="N/s",
+        help="So many devices set off in a second; 0: all at once.",
+        rich_help_panel=FLEET,
+    ),
+]
+DurationOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="End after so long, as after a Ctrl-C; without --records devices send until then.",
+        min=0.1,
+        show_default="until all records are sent",
+        rich_help_panel=FLEET,
+    ),
+]
+ProcessesOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Share the devices out among so many processes, for more than one core.",
+        min=1,
+        max=64,
+        rich_help_panel=FLEET,
+    ),
+]
+
+
+def parse_ramp(text: str) -> float:
+    """`50/s`, or `50`, to devices a second; ends the command with a sentence otherwise."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(?:/s)?", text)
+    if match is None:
+        fail(f"--ramp: {text!r} is no number of devices a second, such as 50/s", USAGE)
+    return float(match[1])
+
+
+def fleet_imeis(first: str | None, count: int, file: Path | None) -> Sequence[str]:
+    """Who the devices are; ends the command with a sentence if that is not clear."""
+    if file is None:
+        if first is None:
+            fail("who is the device? Give an --imei, or an --imei-file", USAGE)
+        try:
+            return [parse_imei(first)] if count == 1 else consecutive_imeis(first, count)
+        except ValueError as error:
+            fail(f"--imei: {error}", USAGE)
+    if first is not None or count != 1:
+        fail("--imei-file: the file says who and how many; leave --imei and --count out", USAGE)
+    imeis = _read_imeis(file)
+    if not imeis:
+        fail(f"--imei-file: {file}: there is no IMEI in it", USAGE)
+    if len(imeis) > MAX_DEVICES:
+        fail(f"--imei-file: {file}: {len(imeis)} IMEIs; {MAX_DEVICES} is the most", USAGE)
+    return imeis
+
+
+def _read_imeis(file: Path) -> list[str]:
+    imeis: dict[str, int] = {}
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        fail(f"--imei-file: {file}: {error.strerror}", USAGE)
+    except UnicodeDecodeError:
+        fail(f"--imei-file: {file}: expected text", USAGE)
+    for number, line in enumerate(lines, start=1):
+        imei = line.strip()
+        if not imei or imei.startswith("#"):
+            continue
+        try:
+            parse_imei(imei)
+        except ValueError as error:
+            fail(f"--imei-file: {file}, line {number}: {error}", USAGE)
+        if imei in imeis:
+            fail(
+                f"--imei-file: {file}, line {number}: {imei} stands in line {imeis[imei]}, too",
+                USAGE,
+            )
+        imeis[imei] = number
+    return list(imeis)
+
+
+def run_fleet(
+    imeis: Sequence[str],
+    settings: EmulatorSettings,
+    *,
+    ramp: float,
+    duration: float | None,
+    processes: int,
+    json: bool,
+    target: str,
+) -> None:
+    """Run them to their end, and say what became of them; ends the command with its exit code."""
+    forked = None
+    if processes > 1:
+        share = min(processes, len(imeis))
+        forked = FleetProcesses(imeis, settings, ramp=ramp, processes=share, runner=run)
+    view = FleetView(target, json=json)
+    try:
+        counts = run(_run_to_the_end(forked, imeis, settings, ramp, duration, view))
+    except FleetProcessError as error:
+        fail(str(error), FAILED)
+    if json:
+        print_json(summary(counts, view.seconds))
+    else:
+        view.print_report(counts, Console())
+    if not counts.complete:
+        missing = counts.records_sent - counts.records_acknowledged
+        names = ", ".join(counts.incomplete)
+        fail(
+            f"{missing} of {counts.records_sent} records were never acknowledged, {counts.gave_up} "
+            f"devices gave up: {names}",
+            FAILED,
+        )
+
+
+async def _run_to_the_end(
+    forked: FleetProcesses | None,
+    imeis: Sequence[str],
+    settings: EmulatorSettings,
+    ramp: float,
+    duration: float | None,
+    view: FleetView,
+) -> FleetCounts:
+    """The first SIGINT or SIGTERM ends it well, the second at once."""
+    fleet = forked or Fleet(imeis, settings, ramp=ramp)
+    loop = asyncio.get_running_loop()
+    cut = asyncio.timeout(None)
+
+    def on_signal() -> None:
+        if fleet.stopping and not cut.expired():
+            cut.reschedule(loop.time())
+        view.stopping()
+        fleet.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    if duration is not None:
+        loop.call_later(duration, fleet.stop)
+    with view.showing(fleet.counts), suppress(TimeoutError):
+        async with cut, asyncio.TaskGroup() as group:
+            watching = group.create_task(view.watch())
+            await fleet.run()
+            watching.cancel()
+    return fleet.counts()
