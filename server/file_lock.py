@@ -39,9 +39,11 @@ class FileLock:
         self._open()
         loop = asyncio.get_running_loop()
         acquired = asyncio.Event()
+        own_fd = os.dup(self._fd)  # of the same lock: `release` may come before the thread begins
 
         def block() -> None:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            fcntl.flock(own_fd, fcntl.LOCK_EX)
+            os.close(own_fd)
             with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop is closed
                 loop.call_soon_threadsafe(acquired.set)
 

@@ -35,9 +35,8 @@ BATCHES_IN_FLIGHT = 4
 MAX_BATCH_BYTES = 262_144
 SUBMISSION_BYTES = 256
 """What a packet takes beside its command."""
-
-
 EMPTY_ARGUMENT = b"$0\r\n\r\n"
+"""As packed: it keeps a place at the end of a command, for what is known only when it is sent."""
 
 
 class Submitter(Protocol):
