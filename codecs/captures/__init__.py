@@ -7,7 +7,8 @@ dissectors raise more than their own errors for what a hostile file can hold.
 
 from teltonika.codecs.captures.capture import Capture, read_capture
 from teltonika.codecs.captures.files import CapturedFrame, CapturedFrames, read_frames
-from teltonika.codecs.captures.sessions import CapturedSession, Closing, Payload, Side
+from teltonika.codecs.captures.sessions import CapturedSession, Side
+from teltonika.codecs.captures.streams import Closing, Payload
 from teltonika.codecs.errors import CaptureError
 
 __all__ = [
