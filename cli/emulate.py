@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from teltonika.cli.emulate_record import RecordOption, recording
 from teltonika.cli.emulate_tls import (
     TlsCaOption,
     TlsCertOption,
@@ -108,6 +109,7 @@ def emulate(
     tls_key: TlsKeyOption = None,
     tls_server_name: TlsServerNameOption = None,
     tls_insecure: TlsInsecureOption = False,
+    record: RecordOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one object.")] = False,
 ) -> None:
     """Be one device: connect, drive, send AVL records and wait for each acknowledgement.
@@ -154,8 +156,9 @@ def emulate(
     target = f"{host}:{port}"
     line = target if settings.tls is None else f"{target} over TLS"
     view = LiveView(line) if sys.stderr.isatty() and not json else LogView(line)
-    link = DeviceLink(device, settings, Random(seed), view)  # noqa: S311 - lengths of pauses
-    with view:
+    with recording(record) as recorder, view:
+        rng = Random(seed)  # noqa: S311 - lengths of pauses
+        link = DeviceLink(device, settings, rng, view, recorder)
         if tls_insecure:
             view.unverified()
         run(_run_until_signal(link, view))

@@ -143,7 +143,7 @@ def _print_table(results: list[SessionResult]) -> None:
     table = Table()
     table.add_column("session", justify="right")
     table.add_column("IMEI", no_wrap=True)
-    for name in ("bytes", "as captured", "different", "missing", "extra", "ms"):
+    for name in ("bytes", "as captured", "wrong", "extra", "ms"):
         table.add_column(name, justify="right")
     for result in results:
         table.add_row(
@@ -151,8 +151,7 @@ def _print_table(results: list[SessionResult]) -> None:
             result.imei,
             f"{result.sent:,}",
             f"{result.as_expected:,} of {result.answers:,}",
-            f"{result.different:,}",
-            f"{result.missing:,}",
+            f"{result.different + result.missing:,}",
             f"{result.unexpected:,}",
             f"{result.latency_mean_ms:.1f}",
             style=None if result.ok else "red",

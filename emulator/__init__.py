@@ -19,6 +19,7 @@ from teltonika.emulator.events import (
 from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
+from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
@@ -42,6 +43,8 @@ __all__ = [
     "EmulatorSettings",
     "ImeiAccepted",
     "PacketDelivered",
+    "Recorder",
+    "Recording",
     "RecordsDeleted",
     "Restarted",
     "TlsSettings",

@@ -22,6 +22,7 @@ from teltonika.emulator.events import (
 )
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.reasons import why_lost, why_not_connected
+from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 
@@ -73,6 +74,8 @@ class DeviceLink:
         "_loop",
         "_observer",
         "_patience",
+        "_recorder",
+        "_recording",
         "_restarting",
         "_running",
         "_settings",
@@ -94,10 +97,13 @@ class DeviceLink:
         settings: EmulatorSettings,
         rng: Random,
         observer: DeviceObserver | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.device = device
         self._settings = settings
         self._observer = observer or DeviceObserver()
+        self._recorder = recorder
+        self._recording: Recording | None = None  # of the present connection
         self._backoff = Backoff(settings.first_retry_s, settings.max_retry_s, rng)
         self._woken = asyncio.Event()
         self._stopping = False
@@ -161,6 +167,8 @@ class DeviceLink:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the server."""
+        if self._recording is not None:
+            self._recording.received(data)
         self._tick()
         self._take(self.device.receive_data(data))
         patience_s = min(SETTLE_S, self._settings.ack_timeout_s)
@@ -202,12 +210,19 @@ class DeviceLink:
         except OSError as error:  # a TimeoutError is one
             return why_not_connected(error, tls)
         self._transport = transport
+        if self._recorder is not None:
+            ends = (transport.get_extra_info(name)[:2] for name in ("sockname", "peername"))
+            self._recording = self._recorder.opened(*ends)
         self.device.connection_made()
         self._write()
         try:
             await self._talk(wire)
             unanswered = self.device.state is DeviceState.AWAITING_ANSWER
         finally:
+            if self._recording is not None:
+                by_server = wire.lost.is_set()
+                self._recording.closed(by_server=by_server, reset=wire.error is not None)
+                self._recording = None
             transport.abort()
             self._answers.clear()
             self.device.connection_lost()
@@ -345,7 +360,7 @@ class DeviceLink:
         """
         now = self._loop.time()
         while self._answers.due_s <= now:
-            self._transport.write(self._answers.pop())
+            self._send(self._answers.pop())
             self.device.report.answers += not self._answers.mid_frame
         if self._answers.mid_frame:
             return
@@ -353,4 +368,9 @@ class DeviceLink:
         if data:  # either wants an answer
             self._written_at = perf_counter()
             self._answer_due = now + self._settings.ack_timeout_s
-            self._transport.write(data)
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        self._transport.write(data)
+        if self._recording is not None:
+            self._recording.sent(data)
