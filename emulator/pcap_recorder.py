@@ -15,6 +15,7 @@ _WINDOW = 65_535
 _WINDOW_SCALE = 14  # the largest there is: nobody's window is ever full
 _SEGMENT_SIZE = 1_400
 _SNAP_LENGTH = 65_535
+_ISN_STEP = 0x9E3779B1
 _SYN_OPTIONS = b"\x02\x04" + _SEGMENT_SIZE.to_bytes(2) + b"\x01\x03\x03" + bytes((_WINDOW_SCALE,))
 
 
@@ -32,10 +33,14 @@ class PcapRecorder:
         self._clock = clock
         self._writer = dpkt.pcap.Writer(file, snaplen=_SNAP_LENGTH)
         self._last_us = 0
+        self._connections = 0
         file.flush()
 
     def opened(self, device: tuple[str, int], server: tuple[str, int]) -> "PcapRecording":
-        return PcapRecording(self, device, server)
+        # Ports are used again: sequence numbers far apart tell two connections from each other.
+        isn = self._connections * _ISN_STEP % 2**32
+        self._connections += 1
+        return PcapRecording(self, device, server, isn)
 
     def write(self, frame: bytes) -> None:
         """One frame, at the clock's time, and never before the frame written last."""
@@ -60,11 +65,15 @@ class PcapRecording:
     """One connection in a `PcapRecorder`'s file."""
 
     def __init__(
-        self, recorder: PcapRecorder, device: tuple[str, int], server: tuple[str, int]
+        self,
+        recorder: PcapRecorder,
+        device: tuple[str, int],
+        server: tuple[str, int],
+        isn: int,
     ) -> None:
         self._recorder = recorder
-        self._device = _End(_DEVICE_MAC, device, 1_000_000_000)
-        self._server = _End(_SERVER_MAC, server, 2_000_000_000)
+        self._device = _End(_DEVICE_MAC, device, isn)
+        self._server = _End(_SERVER_MAC, server, isn ^ 0x80000000)
         self._segment(self._device, TH_SYN)
         self._segment(self._server, TH_SYN | TH_ACK)
         self._segment(self._device, TH_ACK)

@@ -63,11 +63,12 @@ def test_wireshark_has_nothing_to_complain_about(tmp_path: Path) -> None:
         "ip.checksum.status",
         "tcp.checksum.status",
         "tcp.analysis.flags",
+        "tcp.analysis.reused_ports",
         "tcp.flags.reset",
     )
     assert len(fields) == len(list(dpkt.pcap.Reader(io.BytesIO(file.getvalue()))))
-    for malformed, severities, ip_status, tcp_status, analysis, reset in fields:
-        assert (malformed, tcp_status, analysis) == ("", "1", "")
+    for malformed, severities, ip_status, tcp_status, analysis, reused, reset in fields:
+        assert (malformed, tcp_status, analysis) == ("", "1", reused)
         assert ip_status in ("1", "")  # IPv6 has none
         levels = [int(severity) for severity in severities.split(",") if severity]
         assert all(level < EXPERT_WARNING for level in levels) or reset in ("1", "True")
@@ -98,6 +99,7 @@ async def record(server: TinyServer, **changes: float) -> list[CapturedSession]:
     settings = EmulatorSettings(
         port=server.port,
         records=4,
+        start_ms=1_760_000_000_000,
         interval_s=0.0,
         first_retry_s=0.01,
         **changes,  # type: ignore[arg-type]
