@@ -30,7 +30,7 @@ def read_capture(data: bytes, server_port: int | None = None) -> Capture:
     """The sessions in a pcap or pcapng file's bytes.
 
     With ``server_port`` a session is what goes to and from that port; without, what a device's
-    IMEI or packets are found in. Several times what ``data`` takes is kept, and never more.
+    IMEI or packets are found in. What is kept is in proportion to what ``data`` takes.
 
     Raises CaptureError if ``data`` is no capture, or all of it is of a link type that is unknown
     here. What is wrong with single frames is counted.

@@ -157,8 +157,8 @@ class TcpLine(_Line, asyncio.Protocol):
                 transport, _ = await self._loop.create_connection(
                     lambda: self, settings.host, settings.port
                 )
-        except OSError as error:  # a TimeoutError is one
-            self.result.error = f"no connection: {error.strerror or str(error) or 'timed out'}"
+        except (OSError, UnicodeError) as error:  # a TimeoutError is one; a host can be no name
+            self.result.error = f"no connection: {_why(error)}"
             return self._finish()
         try:
             await self._write_all(transport)
@@ -241,8 +241,8 @@ class UdpLine(_Line, asyncio.DatagramProtocol):
             transport, _ = await self._loop.create_datagram_endpoint(
                 lambda: self, remote_addr=(settings.host, port)
             )
-        except OSError as error:
-            self.result.error = f"no way to send: {error.strerror or error}"
+        except (OSError, UnicodeError) as error:
+            self.result.error = f"no way to send: {_why(error)}"
             return self._finish()
         began = self._loop.time()
         given_up = 0
@@ -272,3 +272,7 @@ class UdpLine(_Line, asyncio.DatagramProtocol):
     def _stands_for(self, message: ServerMessage, due: list[Expected]) -> Expected:
         same = [answer for answer in due if answer.data[_UDP_KEY] == message.data[_UDP_KEY]]
         return (same or due)[0]
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    return getattr(error, "strerror", None) or str(error) or "timed out"

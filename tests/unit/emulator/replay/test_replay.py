@@ -148,8 +148,9 @@ async def test_a_server_that_hangs_up_is_told() -> None:
     assert session.error == "the server closed after 69 of 121 bytes"
 
 
-async def test_no_server_is_told_in_a_sentence() -> None:
-    result, (session,) = await replay(captured(HELLO, b"\x01"), 1)
+@pytest.mark.parametrize("host", ["127.0.0.1", "a..b"])
+async def test_no_server_is_told_in_a_sentence(host: str) -> None:
+    result, (session,) = await replay(captured(HELLO, b"\x01"), 1, host=host)
     assert not result.ok
     assert session.error is not None
     assert session.error.startswith("no connection: ")
