@@ -208,19 +208,23 @@ async def test_commands_are_counted_and_compared_only_if_strict(
         assert result.ok is (not strict or live_command == captured_command)
 
 
-async def test_an_ack_of_no_records_is_told_from_a_command() -> None:
+async def test_an_ack_of_no_records_is_told_from_a_command_and_lets_the_next_packet_go() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(17)
         writer.write(b"\x01")
         await reader.readexactly(len(PACKET))
         writer.write(bytes(4))
+        await reader.readexactly(len(PACKET))
+        writer.write(ONE)
         await reader.read()
 
-    async with talking(talk) as port:
-        result, (session,) = await replay(captured(HELLO, b"\x01", PACKET, bytes(4)), port)
-        assert (result.ok, session.as_expected) == (True, 2)
-        result, (session,) = await replay(captured(HELLO, b"\x01", PACKET, ONE), port)
-        assert session.differences == [Difference("different", 1, "00000001", "00000000")]
+    for answer, as_expected in ((bytes(4), 3), (ONE, 2)):
+        sessions = captured(HELLO, b"\x01", PACKET, answer, PACKET, ONE)
+        async with talking(talk) as port:
+            result, (session,) = await replay(sessions, port)
+        assert (result.ok, session.as_expected) == (as_expected == 3, as_expected)
+        assert session.sent == session.of
+    assert session.differences == [Difference("different", 1, "00000001", "00000000")]
 
 
 async def test_the_end_is_the_captured_ones() -> None:
