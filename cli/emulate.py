@@ -24,6 +24,7 @@ from teltonika.cli.emulate_fleet import (
     parse_ramp,
     run_fleet,
 )
+from teltonika.cli.emulate_record import RecordOption, recording
 from teltonika.cli.emulate_tls import (
     TlsCaOption,
     TlsCertOption,
@@ -128,6 +129,7 @@ def emulate(
     ramp: RampOption = "0",
     duration: DurationOption = None,
     processes: ProcessesOption = 1,
+    record: RecordOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one object.")] = False,
 ) -> None:
     """Be a device, or a fleet: connect, drive, send AVL records and wait for each acknowledgement.
@@ -181,12 +183,14 @@ def emulate(
             processes=processes,
             json=json,
             target=line,
+            record=record,
         )
         return
     device = assemble_device(imeis[0], settings, time.time_ns() // 1_000_000)
     view = LiveView(line) if sys.stderr.isatty() and not json else LogView(line)
-    link = DeviceLink(device, settings, Random(seed), view)  # noqa: S311 - lengths of pauses
-    with view:
+    with recording(record) as recorder, view:
+        rng = Random(seed)  # noqa: S311 - lengths of pauses
+        link = DeviceLink(device, settings, rng, view, recorder)
         if tls_insecure:
             view.unverified()
         run(_run_until_signal(link, view, duration))

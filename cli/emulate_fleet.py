@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias
 import typer
 from rich.console import Console
 
+from teltonika.cli.emulate_record import recording
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.fleet_view import FleetView, summary
@@ -133,15 +134,23 @@ def run_fleet(
     processes: int,
     json: bool,
     target: str,
+    record: Path | None,
 ) -> None:
     """Run them to their end, and say what became of them; ends the command with its exit code."""
     forked = None
+    if processes > 1 and record is not None:
+        fail("--record: one process writes the file; leave --processes out", USAGE)
     if processes > 1:
         share = min(processes, len(imeis))
         forked = FleetProcesses(imeis, settings, ramp=ramp, processes=share, runner=run)
     view = FleetView(target, json=json)
     try:
-        counts = run(_run_to_the_end(forked, imeis, settings, ramp, duration, view))
+        with recording(record) as recorder:
+
+            def make() -> Fleet | FleetProcesses:
+                return forked or Fleet(imeis, settings, ramp=ramp, recorder=recorder)
+
+            counts = run(_run_to_the_end(make, duration, view))
     except FleetProcessError as error:
         fail(str(error), FAILED)
     if json:
@@ -159,15 +168,10 @@ def run_fleet(
 
 
 async def _run_to_the_end(
-    forked: FleetProcesses | None,
-    imeis: Sequence[str],
-    settings: EmulatorSettings,
-    ramp: float,
-    duration: float | None,
-    view: FleetView,
+    make: Callable[[], Fleet | FleetProcesses], duration: float | None, view: FleetView
 ) -> FleetCounts:
     """The first SIGINT or SIGTERM ends it well, the second at once."""
-    fleet = forked or Fleet(imeis, settings, ramp=ramp)
+    fleet = make()
     loop = asyncio.get_running_loop()
     cut = asyncio.timeout(None)
 

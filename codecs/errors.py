@@ -8,6 +8,7 @@ TeltonikaError
 │   ├── NotDecodedYetError   a codec or transport that is known but has no decoder here yet
 │   ├── RecordError          a whole, checked AVL packet whose inside contradicts itself
 │   └── CommandError         the same of a command or an answer
+├── CaptureError             a file that is no capture, or one that nothing here can read
 ├── EncodeError              a value that does not fit its field on the wire
 └── TlsError                 a file or a name that TLS cannot be spoken with
 """
@@ -107,6 +108,10 @@ class EncodeError(TeltonikaError):
         super().__init__(message)
         self.field = field
         self.message = message
+
+
+class CaptureError(TeltonikaError):
+    """A file that is no capture, or one that nothing here can read; the message says why."""
 
 
 class TlsError(TeltonikaError):

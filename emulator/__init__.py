@@ -21,6 +21,7 @@ from teltonika.emulator.fleet_processes import FleetProcesses
 from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
+from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
@@ -47,6 +48,8 @@ __all__ = [
     "FleetProcesses",
     "ImeiAccepted",
     "PacketDelivered",
+    "Recorder",
+    "Recording",
     "RecordsDeleted",
     "Restarted",
     "TlsSettings",

@@ -19,6 +19,7 @@ from teltonika.emulator.device import Device
 from teltonika.emulator.latency import LatencyHistogram
 from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.observer import DeviceObserver
+from teltonika.emulator.recording import Recorder
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 
@@ -119,6 +120,7 @@ class Fleet(DeviceObserver):
         ramp: float = 0.0,
         turn: int = 0,
         turns: int = 1,
+        recorder: Recorder | None = None,
     ) -> None:
         now_ms = time.time_ns() // 1_000_000
         self._ramp = ramp
@@ -135,6 +137,7 @@ class Fleet(DeviceObserver):
                 settings,
                 Random(f"{settings.seed}/{imei}/link"),  # noqa: S311 - lengths of pauses
                 self,
+                recorder,
                 in_fleet=True,
             )
             for imei in imeis

@@ -22,6 +22,7 @@ from teltonika.emulator.events import (
 )
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.reasons import why_lost, why_not_connected
+from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 
@@ -80,6 +81,8 @@ class DeviceLink:
         "_observer",
         "_patience",
         "_phase_s",
+        "_recorder",
+        "_recording",
         "_restarting",
         "_rng",
         "_running",
@@ -102,6 +105,7 @@ class DeviceLink:
         settings: EmulatorSettings,
         rng: Random,
         observer: DeviceObserver | None = None,
+        recorder: Recorder | None = None,
         *,
         in_fleet: bool = False,
     ) -> None:
@@ -110,6 +114,8 @@ class DeviceLink:
         self._settings = settings
         self._observer = observer or DeviceObserver()
         self._rng = rng
+        self._recorder = recorder
+        self._recording: Recording | None = None  # of the present connection
         self._backoff = Backoff(settings.first_retry_s, settings.max_retry_s, rng)
         self._jitter_s = JITTER * settings.interval_s if in_fleet else 0.0
         self._phase_s = rng.uniform(0, settings.interval_s) if in_fleet else 0.0
@@ -176,6 +182,8 @@ class DeviceLink:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the server."""
+        if self._recording is not None:
+            self._recording.received(data)
         self._tick()
         self._take(self.device.receive_data(data))
         patience_s = min(SETTLE_S, self._settings.ack_timeout_s)
@@ -217,12 +225,19 @@ class DeviceLink:
         except OSError as error:  # a TimeoutError is one
             return why_not_connected(error, tls)
         self._transport = transport
+        if self._recorder is not None:
+            ends = (transport.get_extra_info(name)[:2] for name in ("sockname", "peername"))
+            self._recording = self._recorder.opened(*ends)
         self.device.connection_made()
         self._write()
         try:
             await self._talk(wire)
             unanswered = self.device.state is DeviceState.AWAITING_ANSWER
         finally:
+            if self._recording is not None:
+                by_server = wire.lost.is_set()
+                self._recording.closed(by_server=by_server, reset=wire.error is not None)
+                self._recording = None
             transport.abort()
             self._answers.clear()
             self.device.connection_lost()
@@ -361,7 +376,7 @@ class DeviceLink:
         """
         now = self._loop.time()
         while self._answers.due_s <= now:
-            self._transport.write(self._answers.pop())
+            self._send(self._answers.pop())
             self.device.report.answers += not self._answers.mid_frame
         if self._answers.mid_frame:
             return
@@ -369,4 +384,9 @@ class DeviceLink:
         if data:  # either wants an answer
             self._written_at = perf_counter()
             self._answer_due = now + self._settings.ack_timeout_s
-            self._transport.write(data)
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        self._transport.write(data)
+        if self._recording is not None:
+            self._recording.sent(data)

@@ -124,7 +124,7 @@ def test_every_test_that_a_page_names_is_there() -> None:
 
 def test_every_command_explains_itself() -> None:
     top = subprocess.run([TELTONIKA, "--help"], capture_output=True, text=True, check=True).stdout
-    for command in ("serve", "emulate", "send", "devices", "decode", "demo"):
+    for command in ("serve", "emulate", "replay", "send", "devices", "decode", "demo"):
         assert command in top
         page = subprocess.run(
             [TELTONIKA, command, "--help"], capture_output=True, text=True, check=True

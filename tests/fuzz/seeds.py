@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import product
 
-from captures import CAPTURE_NAMES, Conversation, Payload, load_capture
+from captures import CAPTURE_NAMES, load_capture
 from fuzz.inputs import PING_SEED, bare_seed, head_seed, packet_seed
 from samples import HANDSHAKE, SAMPLES, SAMPLES_FILE, framed
 
@@ -16,6 +16,7 @@ from teltonika.codecs import (
     IoElements,
     encode_packet,
 )
+from teltonika.codecs.captures import CapturedSession, Payload
 from teltonika.codecs.registry import AVL_CODECS
 
 ACCEPTED = b"\x01"
@@ -136,7 +137,7 @@ def timestamps() -> Iterator[bytes]:
         yield number.to_bytes(8) + ((number + 1) % 2**64).to_bytes(8)
 
 
-def _said(side: Callable[[Conversation], list[Payload]]) -> Iterator[bytes]:
+def _said(side: Callable[[CapturedSession], list[Payload]]) -> Iterator[bytes]:
     for name in CAPTURE_NAMES:
         for conversation in load_capture(name).conversations:
             yield b"".join(payload.data for payload in side(conversation))

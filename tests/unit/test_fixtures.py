@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from captures import CAPTURE_NAMES, PCAPS, Capture, load_capture, read_frames
+from tshark import TSHARK, tshark_fields
 
 from teltonika.codecs import (
     AVL_CODECS,
@@ -259,9 +260,6 @@ def ones_complement_sum(data: bytes) -> int:
     return total
 
 
-TSHARK = shutil.which("tshark")
-
-
 @pytest.mark.skipif(TSHARK is None, reason="tshark is not installed")
 def test_tshark_has_nothing_to_say_but_of_the_retransmission(capture: Capture) -> None:
     frames = tshark_fields(
@@ -282,15 +280,3 @@ def test_tshark_has_nothing_to_say_but_of_the_retransmission(capture: Capture) -
         assert (ip_status, tcp_status + udp_status) == ("1", "1")  # 1 is good
         analysed += [analysis] if any(analysis) else []
     assert analysed == ([["1", "1"]] if capture.name == "retransmission" else [])
-
-
-def tshark_fields(path: Path, *fields: str) -> list[list[str]]:
-    """Of each frame the values of ``fields``, several of one joined by commas."""
-    assert TSHARK is not None
-    command = [TSHARK, "-n", "-r", str(path), "-T", "fields"]
-    for protocol in ("ip", "tcp", "udp"):
-        command += ["-o", f"{protocol}.check_checksum:TRUE"]
-    for name in fields:
-        command += ["-e", name]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return [line.split("\t") for line in result.stdout.splitlines()]

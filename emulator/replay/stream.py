@@ -1,0 +1,116 @@
+"""The two streams of a session cut into what belongs together: messages, and answers to them."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from teltonika.codecs import AVL_CODECS, COMMAND_CODECS, MAX_PACKET_SIZE, FramingError, crc16_ibm
+from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, PING, packet_size
+from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE
+from teltonika.codecs.registry import NOT_DECODED_YET
+
+_AVL_IDS = frozenset(codec.codec_id for codec in AVL_CODECS)
+_COMMAND_IDS = frozenset((*(codec.codec_id for codec in COMMAND_CODECS), *NOT_DECODED_YET))
+_ACK_SIZE = 4
+
+
+class DeviceMessage(msgspec.Struct, frozen=True, gc=False):
+    """A handshake, a packet or a ping in what a device sent: where it stands in the stream."""
+
+    start: int
+    end: int
+    codec_id: int | None
+    """None for a handshake or a ping."""
+    answered: bool
+    """Whether the protocol has the server answer it."""
+
+
+def cut_device_stream(stream: bytes) -> Iterator[DeviceMessage]:
+    """All that is whole in a stream that begins with a handshake, as far as it can be followed."""
+    if stream[:2] != IMEI_DIGITS.to_bytes(2) or len(stream) < IMEI_FRAME_SIZE:
+        return
+    yield DeviceMessage(0, IMEI_FRAME_SIZE, None, answered=True)
+    position = IMEI_FRAME_SIZE
+    while position < len(stream):
+        if stream[position] == PING:
+            yield DeviceMessage(position, position + 1, None, answered=False)
+            position += 1
+            continue
+        try:
+            size = packet_size(stream, position, MAX_PACKET_SIZE)
+        except FramingError:
+            return
+        if size is None or position + size > len(stream):
+            return
+        codec_id = stream[position + HEADER_SIZE]
+        end = position + size
+        data = stream[position + HEADER_SIZE : end - CRC_SIZE]
+        right = crc16_ibm(data) == int.from_bytes(stream[end - CRC_SIZE : end])
+        yield DeviceMessage(position, end, codec_id, answered=right and codec_id in _AVL_IDS)
+        position = end
+
+
+class ServerMessage(msgspec.Struct, frozen=True, gc=False):
+    """What a server sent in one: an answer, or a command."""
+
+    offset: int
+    """In the server's stream."""
+    data: bytes
+    command: bool = False
+
+
+class ServerStream:
+    """A server's bytes, cut as they come: the byte after the IMEI, ACKs, commands.
+
+    An ACK of no records and the preamble of a command are the same four zero bytes. They are held
+    until what follows tells; where nothing follows, `settle` does.
+    """
+
+    __slots__ = ("_buffer", "_handshake", "_offset")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._offset = 0
+        self._handshake = True
+
+    @property
+    def undecided(self) -> bool:
+        """Whether zero bytes are held that may be an ACK."""
+        return _ACK_SIZE <= len(self._buffer) <= HEADER_SIZE
+
+    def receive_data(self, data: bytes) -> list[ServerMessage]:
+        """What is whole now."""
+        self._buffer += data
+        messages = []
+        if self._handshake and self._buffer:
+            self._handshake = False
+            messages.append(self._take(1))
+        while (size := self._next_size()) is not None:
+            messages.append(self._take(size))
+        return messages
+
+    def settle(self) -> list[ServerMessage]:
+        """Nothing more came for a while, or ever will: what is `undecided` was an ACK."""
+        return [self._take(_ACK_SIZE), *self.receive_data(b"")] if self.undecided else []
+
+    def _next_size(self) -> int | None:
+        buffer = self._buffer
+        if len(buffer) < _ACK_SIZE:
+            return None
+        if any(buffer[:_ACK_SIZE]):
+            return _ACK_SIZE
+        if len(buffer) <= HEADER_SIZE:
+            return None
+        if buffer[HEADER_SIZE] not in _COMMAND_IDS:
+            return _ACK_SIZE
+        try:
+            size = packet_size(buffer, 0, MAX_PACKET_SIZE)
+        except FramingError:
+            return _ACK_SIZE
+        return size if size is not None and size <= len(buffer) else None
+
+    def _take(self, size: int) -> ServerMessage:
+        message = ServerMessage(self._offset, bytes(self._buffer[:size]), command=size > _ACK_SIZE)
+        del self._buffer[:size]
+        self._offset += size
+        return message
