@@ -1,6 +1,6 @@
 """Captured sessions played again, the device's side of them, against any server."""
 
-from teltonika.emulator.replay.imei import assign_imeis, consecutive_imei
+from teltonika.emulator.replay.imei import assign_imeis
 from teltonika.emulator.replay.results import Difference, ReplayResult, SessionResult
 from teltonika.emulator.replay.run import Replay, ReplayObserver
 from teltonika.emulator.replay.script import NotReplayableError, Script, make_script
@@ -16,6 +16,5 @@ __all__ = [
     "Script",
     "SessionResult",
     "assign_imeis",
-    "consecutive_imei",
     "make_script",
 ]

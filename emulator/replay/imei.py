@@ -2,37 +2,27 @@
 
 from collections.abc import Iterable
 
-from teltonika.codecs import crc16_ibm, luhn_check_digit, parse_imei
+from teltonika.codecs import consecutive_imeis, crc16_ibm, parse_imei
 from teltonika.codecs.captures import CapturedSession
 from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE
 from teltonika.codecs.handshake import IMEI_FRAME_SIZE, encode_imei
 from teltonika.emulator.replay.stream import cut_device_stream
 
-_BODY_DIGITS = 14
 _UDP_IMEI = slice(8, 23)
 _PACKED_IMEI_AT = {0x0E: 7, 0x0F: 11}
 """By codec, in the data field: behind codec id, quantity, type and size, and codec 15's time."""
 _PACKED_SIZE = 8
 
 
-def consecutive_imei(first: str, number: int) -> str:
-    """The IMEI ``number`` places behind ``first``, with a right Luhn digit; number 0 is ``first``.
+def assign_imeis(sessions: Iterable[CapturedSession], first: str) -> dict[str, str]:
+    """A new IMEI for each one in the capture, in the order in which they appear.
 
+    A single device gets ``first`` as it is; of several each gets one with a right Luhn digit.
     Raises ValueError if ``first`` is no IMEI, or its numbers are at an end.
     """
-    parse_imei(first)
-    if not number:
-        return first
-    body = f"{int(first[:_BODY_DIGITS]) + number:014d}"
-    if len(body) > _BODY_DIGITS:
-        raise ValueError(f"there are no {number} IMEIs behind {first}")
-    return body + str(luhn_check_digit(body))
-
-
-def assign_imeis(sessions: Iterable[CapturedSession], first: str) -> dict[str, str]:
-    """A new IMEI for each one in the capture, in the order in which they appear."""
     found = dict.fromkeys(session.imei for session in sessions if session.imei is not None)
-    return {imei: consecutive_imei(first, number) for number, imei in enumerate(found)}
+    new = [parse_imei(first)] if len(found) <= 1 else consecutive_imeis(first, len(found))
+    return dict(zip(found, new, strict=False))
 
 
 def rewrite_stream(stream: bytes, old: str, new: str) -> bytes:
