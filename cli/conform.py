@@ -193,6 +193,7 @@ def _print_report(results: list[CaseResult], summary: Summary) -> None:
             f"[{colour}]{result.outcome}[/]",
             f"{result.duration_s:.2f}",
         )
+    console.print()
     console.print(table)
     typer.echo(
         f"{summary.passed} passed, {summary.failed} failed, {summary.warned} warned, "

@@ -67,6 +67,7 @@ class Rule(StrEnum):
     NO_CODEC8E = "knows no codec 8 Extended"
     EVENT_ID_MUST_BE_THERE = "wants the event id among the elements"
     NO_64_BITS = "takes no value over 2^53"
+    NARROW_VALUES = "knows values of one and two bytes"
     ONE_BYTE_OF_N = "takes 255 IO elements at most"
     NO_FIX_IS_ERROR = "refuses records without a fix"
     NO_NEGATIVES = "refuses negative coordinates"
@@ -79,7 +80,7 @@ class Rule(StrEnum):
     CLOSES_ON_CODEC14 = "closes on a codec 14 frame that it did not ask for"
 
     IMPATIENT = "closes on a second of silence"
-    IMPATIENT_IN_PACKETS = "throws away a packet that takes over a second and a half"
+    IMPATIENT_IN_PACKETS = "throws away a packet that takes over 1.1 s"
     OLDER_IS_ERROR = "refuses records older than the last"
     KEEPS_HALF_A_PACKET = "keeps half a packet for the device's next connection"
     SMALL_BUFFER = "takes 1,024 bytes at most"
@@ -142,12 +143,13 @@ class LittleServer:
             case Rule.ONE_BYTE_OF_N:
                 return len(record.io) > 255
             case Rule.NO_FIX_IS_ERROR:
-                # the documented samples have no fix either, but a time before 2020
-                return not record.satellites and record.timestamp_ms > 1_577_836_800_000
+                return not record.satellites
             case Rule.NO_NEGATIVES:
                 return min(record.longitude_e7, record.latitude_e7) < 0
             case Rule.NO_PRIORITY:
-                return record.priority != 0 and record.timestamp_ms > 1_577_836_800_000
+                return record.priority != 0
+            case Rule.NARROW_VALUES:
+                return any(element.width > 2 for element in record.io if not element.is_variable)
         return False
 
 
@@ -283,7 +285,7 @@ class _Session(asyncio.Protocol):
             return False
         self._buffer = buffer[size:]
         took_s = asyncio.get_running_loop().time() - self._packet_began
-        if self._rule is Rule.IMPATIENT_IN_PACKETS and self._packet_began and took_s > 1.5:
+        if self._rule is Rule.IMPATIENT_IN_PACKETS and self._packet_began and took_s > 1.1:
             return True
         return self._packet(buffer[:size])
 

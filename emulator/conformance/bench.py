@@ -63,7 +63,7 @@ class Bench:
         try:
             yield device
         finally:
-            device.close()
+            await device.leave()
 
     @asynccontextmanager
     async def accepted(self, imei: str | None = None) -> AsyncIterator[DeviceSocket]:

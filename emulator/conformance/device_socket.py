@@ -38,6 +38,7 @@ class DeviceSocket(asyncio.Protocol):
         self._events: list[DeviceEvent] = []
         self._unread = b""
         self._changed = asyncio.Event()
+        self._gone = asyncio.Event()
         self.closed_by_server = False
 
     # -- asyncio calls these ---------------------------------------------------------------
@@ -58,6 +59,7 @@ class DeviceSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
             self._ended(f"connection lost: {exc}")
+        self._gone.set()
 
     # -- cases call these ------------------------------------------------------------------
 
@@ -82,6 +84,16 @@ class DeviceSocket(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transcript.add(self._number, Speaker.DEVICE, note="closes")
             self._transport.close()
+
+    async def leave(self) -> None:
+        """Close, and wait until the socket is free. A server that does not read is left at once."""
+        self.close()
+        try:
+            async with asyncio.timeout(self._patience.quiet_s):
+                await self._gone.wait()
+        except TimeoutError:
+            self._transport.abort()
+            await self._gone.wait()
 
     async def expect_accepted(self) -> None:
         """The one byte ``01``."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from teltonika.emulator.conformance.bench import Bench, Target, numbered_imei
 from teltonika.emulator.conformance.case import Case, Group, Needs, Requirement
@@ -20,6 +21,8 @@ async def check_listens(target: Target) -> None:
     async with asyncio.timeout(target.patience.answer_s):
         _, writer = await asyncio.open_connection(target.host, target.port)
     writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def run_cases(groups: Sequence[Group], target: Target) -> AsyncIterator[CaseResult]:
