@@ -46,6 +46,7 @@ def run_program(program: list[str], text: str, directory: Path, server: ServerPr
         "PATH": f"{Path(TELTONIKA).parent}{os.pathsep}{os.environ['PATH']}",
         "TELTONIKA_HOST": "127.0.0.1",
         "TELTONIKA_PORT": str(server.port),
+        "TELTONIKA_TARGET": f"127.0.0.1:{server.port}",
         "TELTONIKA_SECONDS": "2",
         "TELTONIKA_DATA_DIR": str(server.data_dir),
         "REDIS_URL": server.listening["redis"],
@@ -124,7 +125,10 @@ def test_every_test_that_a_page_names_is_there() -> None:
 
 def test_every_command_explains_itself() -> None:
     top = subprocess.run([TELTONIKA, "--help"], capture_output=True, text=True, check=True).stdout
-    for command in ("serve", "emulate", "replay", "send", "devices", "decode", "demo"):
+    for command in (
+        *("serve", "emulate", "conform", "replay"),
+        *("send", "devices", "decode", "demo"),
+    ):
         assert command in top
         page = subprocess.run(
             [TELTONIKA, command, "--help"], capture_output=True, text=True, check=True
