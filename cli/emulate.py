@@ -14,6 +14,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from teltonika.cli.emulate_route import (
+    CenterOption,
+    GeofenceOption,
+    RouteLoopOption,
+    RouteOffsetOption,
+    RouteOption,
+    RouteReverseOption,
+    RouteSpeedOption,
+    SpeedLimitOption,
+    parse_center,
+    parse_geofence,
+    route_from,
+)
 from teltonika.cli.emulate_tls import (
     TlsCaOption,
     TlsCertOption,
@@ -102,6 +115,14 @@ def emulate(
             max=MAX_SECONDS,
         ),
     ] = DEFAULTS.restart_after_s,
+    route: RouteOption = None,
+    route_loop: RouteLoopOption = False,
+    route_reverse: RouteReverseOption = False,
+    route_offset: RouteOffsetOption = None,
+    route_speed: RouteSpeedOption = None,
+    center: CenterOption = None,
+    speed_limit: SpeedLimitOption = None,
+    geofence: GeofenceOption = None,
     tls: TlsOption = False,
     tls_ca: TlsCaOption = None,
     tls_cert: TlsCertOption = None,
@@ -144,6 +165,17 @@ def emulate(
         interval_s=interval,
         seed=seed,
         start_ms=None if start_time is None else _parse_start_time(start_time),
+        route=route_from(
+            route,
+            loop=route_loop,
+            reverse=route_reverse,
+            offset=route_offset,
+            speed_kmh=route_speed,
+            center=center,
+        ),
+        center=parse_center(center),
+        speed_limit_kmh=speed_limit,
+        geofence=parse_geofence(geofence),
         ack_timeout_s=ack_timeout,
         give_up_after_s=give_up_after,
         answer_delay_s=answer_delay,

@@ -16,10 +16,13 @@ from teltonika.emulator.events import (
     RecordsDeleted,
     Restarted,
 )
+from teltonika.emulator.geofence import Geofence
 from teltonika.emulator.link import DeviceLink
+from teltonika.emulator.mover import Mover
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.report import DeviceReport
+from teltonika.emulator.routes import Route, RouteError, RouteOffset
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
 from teltonika.emulator.unit import Unit
@@ -40,10 +43,15 @@ __all__ = [
     "DigitalOutput",
     "Drive",
     "EmulatorSettings",
+    "Geofence",
     "ImeiAccepted",
+    "Mover",
     "PacketDelivered",
     "RecordsDeleted",
     "Restarted",
+    "Route",
+    "RouteError",
+    "RouteOffset",
     "TlsSettings",
     "Unit",
     "assemble_device",
