@@ -30,28 +30,21 @@ def csv_points(text: str) -> Iterator[RoutePoint]:
     else time, latitude, longitude and altitude. Times are ISO 8601 or seconds; a time or an
     altitude may be empty or missing. Raises RouteError with the line.
     """
-    columns: dict[str, int] | None = None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while (row := _next(reader)) is not None:
-        cells = [cell.strip() for cell in row]
-        if not any(cells):
-            continue
-        if columns is None:
-            columns = _columns(cells)
-            if columns:
-                continue
-            columns = {name: index for index, name in enumerate(WITHOUT_HEADINGS)}
-        try:
-            yield _point(f"line {reader.line_num}", cells, columns)
-        except RouteError as error:
-            raise RouteError(f"line {reader.line_num}: {error}") from error
-
-
-def _next(reader: "csv._reader") -> list[str] | None:
+    columns: dict[str, int] | None = None
     try:
-        return next(reader, None)
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if columns is None:
+                columns = _columns(cells)
+                if columns:
+                    continue
+                columns = {name: index for index, name in enumerate(WITHOUT_HEADINGS)}
+            yield _point(f"line {reader.line_num}", cells, columns)
     except csv.Error as error:
-        raise RouteError(f"line {reader.line_num} is no CSV: {error}") from error
+        raise RouteError(f"line {reader.line_num}: no CSV: {error}") from error
 
 
 def _columns(cells: list[str]) -> dict[str, int]:
@@ -60,10 +53,10 @@ def _columns(cells: list[str]) -> dict[str, int]:
     for index, cell in enumerate(cells):
         name = NAMES.get(cell.lower())
         if name is not None and columns.setdefault(name, index) != index:
-            raise RouteError(f"line 1: two columns for the {name}")
+            raise RouteError(f"the headings: two columns for the {name}")
     for name in ("latitude", "longitude"):
         if columns and name not in columns:
-            raise RouteError(f"line 1: no column for the {name}")
+            raise RouteError(f"the headings: no column for the {name}")
     return columns
 
 
@@ -71,15 +64,18 @@ def _point(where: str, cells: list[str], columns: dict[str, int]) -> RoutePoint:
     values = {name: cells[index] for name, index in columns.items() if index < len(cells)}
     for name in ("latitude", "longitude"):
         if not values.get(name):
-            raise RouteError(f"no {name}")
+            raise RouteError(f"{where}: no {name}")
     altitude, time = values.get("altitude"), values.get("time")
-    return RoutePoint(
-        where,
-        parse_number(values["latitude"], "latitude"),
-        parse_number(values["longitude"], "longitude"),
-        parse_number(altitude, "altitude") if altitude else None,
-        _time(time) if time else None,
-    )
+    try:
+        return RoutePoint(
+            where,
+            parse_number(values["latitude"], "latitude"),
+            parse_number(values["longitude"], "longitude"),
+            parse_number(altitude, "altitude") if altitude else None,
+            _time(time) if time else None,
+        )
+    except RouteError as error:
+        raise RouteError(f"{where}: {error}") from error
 
 
 def _time(text: str) -> float:

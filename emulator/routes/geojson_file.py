@@ -56,8 +56,8 @@ def geojson_points(text: str) -> Iterator[RoutePoint]:
             yield from _points(feature, None)
             return
         if _decoded(feature.geometry, _Type | None) == _Type("LineString"):
-            line = _decoded(feature.geometry, LineString)
-            yield from _points(line, feature.properties and feature.properties.times)
+            times = None if feature.properties is None else feature.properties.times
+            yield from _points(_decoded(feature.geometry, LineString), times)
             return
     raise RouteError("no LineString")
 

@@ -63,7 +63,8 @@ def recorded_timetable(
         joined_speed(means[index - 1], spans[index - 1], means[index], spans[index])
         for index in range(1, len(means))
     ]
-    return Timetable(map(Knot, seconds, metres, [start_speed, *speeds, end_speed], strict=False))
+    speeds = [start_speed, *speeds, end_speed]
+    return Timetable(map(Knot, seconds, metres, speeds))
 
 
 def joined_speed(before: float, before_s: float, after: float, after_s: float) -> float:

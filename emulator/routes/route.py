@@ -75,6 +75,8 @@ class Route:
             seconds = seconds and [seconds[-1] - moment for moment in reversed(seconds)]
         legs = [measure(point, after) for point, after in pairwise(points)]
         self.track = Track(points, legs)
+        if not self.track.length_m:
+            raise RouteError("all points are the same place: a route leads from one to another")
         if seconds:
             check_speeds(points, seconds, self.track.metres)
         self.length_m = self.track.length_m
