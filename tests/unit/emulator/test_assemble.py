@@ -82,7 +82,7 @@ def test_the_devices_of_a_fleet_begin_elsewhere_on_the_route(route: Route) -> No
 
 
 def test_around_another_center_it_is_another_place() -> None:
-    settings = EmulatorSettings(center=(-33.9, 179.99), records_per_packet=255)
+    settings = EmulatorSettings(center=(-33.9, 179.99), records=0, records_per_packet=255)
     for packet in packets(IMEI, settings):
         for record in decode_packet(packet).records:
             assert record.latitude == pytest.approx(-33.9, abs=0.2)

@@ -18,6 +18,8 @@ GPX = """<?xml version="1.0"?>
 FEATURE = """{"type": "Feature", "properties": {%s}, "geometry":
 {"type": "LineString", "coordinates": [[25.25, 54.5, 100], [25.5, 54.6, 120.5]]}}"""
 TIMES = '["2026-01-31T08:00:00Z", "2026-01-31T08:00:10Z"]'
+CSV_1, CSV_2 = "25.25,x,54.5,100,1769846400", '"25.5",,54.6,120.5,1769846410.0'
+RTE = '<gpx version="1.1" creator="x"><rte>{}</rte></gpx>'
 START_S = 1_769_846_400.0
 
 
@@ -44,8 +46,7 @@ def write(directory: Path, name: str, text: str | bytes) -> Path:
         ("a.csv", "2026-01-31T08:00:00Z,54.5,25.25,100\n2026-01-31T10:00:10+02:00,54.6,25.5,120.5"),
         (
             "a.csv",
-            "Lon, speed, LAT, altitude, timestamp\r\n25.25,x,54.5,100,1769846400\r\n\r\n"
-            '"25.5",,54.6,120.5,1769846410.0\r\n',
+            "\r\n".join(["Lon,speed,LAT,ele,timestamp", CSV_1, "", CSV_2]),
         ),
     ],
     ids=["gpx", "gpx with BOM", "feature", "properties", "collection", "csv", "csv with headings"],
@@ -60,8 +61,7 @@ def test_every_form_gives_the_same_points(name: str, text: str | bytes, tmp_path
     [
         (
             "a.gpx",
-            '<gpx version="1.1" creator="x"><rte><rtept lat="54.5" lon="25.25"/>'
-            '<rtept lat="54.6" lon="25.5"/></rte></gpx>',
+            RTE.format('<rtept lat="54.5" lon="25.25"/><rtept lat="54.6" lon="25.5"/>'),
         ),
         ("a.json", '{"type": "LineString", "coordinates": [[25.25, 54.5], [25.5, 54.6]]}'),
         ("a.csv", ",54.5,25.25\n,54.6,25.5\n"),
@@ -91,9 +91,10 @@ def gpx_point(attributes: str, inside: str = "") -> str:
         ("a.gpx", "<!DOCTYPE a [<!ENTITY b 'c'>]><gpx/>", "no document type definition"),
         ("a.gpx", gpx_point('lat="91" lon="1"'), "point 2: the latitude is 91, not from -90 to 90"),
         ("a.gpx", gpx_point('lat="1" lon="nan"'), "point 2: the longitude is nan"),
-        ("a.gpx", gpx_point('lat="1" lon="x"'), "could not convert string to float: 'x'"),
-        ("a.gpx", gpx_point('lon="1"'), "lat"),
+        ("a.gpx", gpx_point('lat="1" lon="x"'), "point 2: the longitude 'x' is no number"),
+        ("a.gpx", gpx_point('lon="1"'), "point 2: no latitude"),
         ("a.gpx", gpx_point('lat="1" lon="1"', "<ele>1e9</ele>"), "point 2: the altitude is 1e+09"),
+        ("a.gpx", gpx_point('lat="1" lon="1"', "<ele>x</ele>"), "<ele>... x"),
         ("a.gpx", b"\xff\xfe<", "byte 0 is no UTF-8 text"),
         ("a.json", "", "no GeoJSON"),
         ("a.json", '{"type": "Point", "coordinates": [1, 2]}', "'Point'"),
