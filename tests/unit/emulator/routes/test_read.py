@@ -46,7 +46,7 @@ def write(directory: Path, name: str, text: str | bytes) -> Path:
         ("a.csv", "2026-01-31T08:00:00Z,54.5,25.25,100\n2026-01-31T10:00:10+02:00,54.6,25.5,120.5"),
         (
             "a.csv",
-            "\r\n".join(["Lon,speed,LAT,ele,timestamp", CSV_1, "", CSV_2]),
+            f"Lon, speed,LAT,ele,timestamp\r\n{CSV_1}\r\n\r\n{CSV_2}",
         ),
     ],
     ids=["gpx", "gpx with BOM", "feature", "properties", "collection", "csv", "csv with headings"],
