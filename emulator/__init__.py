@@ -18,11 +18,14 @@ from teltonika.emulator.events import (
 )
 from teltonika.emulator.fleet import Fleet, FleetCounts
 from teltonika.emulator.fleet_processes import FleetProcesses
+from teltonika.emulator.geofence import Geofence
 from teltonika.emulator.link import DeviceLink
+from teltonika.emulator.mover import Mover
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
+from teltonika.emulator.routes import Route, RouteError, RouteOffset
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
 from teltonika.emulator.unit import Unit
@@ -46,12 +49,17 @@ __all__ = [
     "Fleet",
     "FleetCounts",
     "FleetProcesses",
+    "Geofence",
     "ImeiAccepted",
+    "Mover",
     "PacketDelivered",
     "Recorder",
     "Recording",
     "RecordsDeleted",
     "Restarted",
+    "Route",
+    "RouteError",
+    "RouteOffset",
     "TlsSettings",
     "Unit",
     "assemble_device",

@@ -5,8 +5,10 @@ from random import Random
 from teltonika.codecs import AVL_CODECS
 from teltonika.emulator.device import Device
 from teltonika.emulator.drive import Drive
+from teltonika.emulator.mover import Mover
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.unit import Unit
+from teltonika.emulator.vehicle import Vehicle
 
 SERVER_DOMAIN = 2004
 SERVER_PORT = 2005
@@ -15,8 +17,12 @@ SERVER_PROTOCOL = 2006  # 0 is TCP
 _CODEC_16 = AVL_CODECS.by_name("16")
 
 
-def assemble_device(imei: str, settings: EmulatorSettings, now_ms: int) -> Device:
+def assemble_device(
+    imei: str, settings: EmulatorSettings, now_ms: int, *, number: int = 1
+) -> Device:
     """A device that records a drive of its own, chosen by the seed and the IMEI.
+
+    ``number`` counts the devices of a fleet, from 1: each begins elsewhere on ``settings.route``.
 
     ``now_ms`` is the clock's time (Unix, ms): the device is switched on then. With
     ``settings.start_ms`` the records do not depend on it, and the same IMEI and settings give the
@@ -32,12 +38,16 @@ def assemble_device(imei: str, settings: EmulatorSettings, now_ms: int) -> Devic
         },
         rng=Random(f"{settings.seed}/{imei}/unit"),  # noqa: S311 - numbers on a label
     )
+    rng = Random(f"{settings.seed}/{imei}")  # noqa: S311 - a drive is no secret
     drive = Drive(
-        Random(f"{settings.seed}/{imei}"),  # noqa: S311 - a drive is no secret
+        rng,
         start_ms=settings.first_timestamp_ms(now_ms),
         period_s=settings.period_s,
         generation_type=settings.codec is _CODEC_16,
         outputs=unit.outputs,
+        mover=_mover(rng, settings, number),
+        speed_limit_kmh=settings.speed_limit_kmh,
+        geofence=settings.geofence,
     )
     return Device(
         imei,
@@ -47,3 +57,9 @@ def assemble_device(imei: str, settings: EmulatorSettings, now_ms: int) -> Devic
         records_per_packet=settings.records_per_packet,
         record_count=settings.records or None,
     )
+
+
+def _mover(rng: Random, settings: EmulatorSettings, number: int) -> Mover:
+    if settings.route is not None:
+        return settings.route.traveller(rng, number)
+    return Vehicle(rng, settings.center)

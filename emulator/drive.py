@@ -8,6 +8,9 @@ from math import degrees
 from random import Random
 
 from teltonika.codecs import AvlRecord, GenerationType, IoElements, Priority
+from teltonika.emulator.driving_events import DrivingEvent, DrivingWatch
+from teltonika.emulator.geofence import Geofence
+from teltonika.emulator.mover import Mover
 from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.vehicle import Vehicle
 
@@ -26,6 +29,9 @@ TOTAL_ODOMETER = 16  # m
 TRIP_ODOMETER = 199  # m
 DIGITAL_OUTPUT_1 = 179
 DIGITAL_OUTPUT_2 = 180
+DIGITAL_INPUT_1 = 1  # 1: the panic button is pressed
+TOWING = 246  # 1: it moves without ignition
+UNPLUG = 252  # 1: the vehicle's battery is not connected
 
 _COUNTS = (7, 5, 3, 0)  # of elements with 1-, 2-, 4- and 8-byte values
 _OPERATOR = 24602
@@ -39,8 +45,14 @@ class Drive:
     records say why they were made, as codec 16 wants; without, they suit codecs 8 and 8E. The
     records show ``outputs`` as they are when each is made; without, they are off.
 
+    ``mover`` is what the tracker is in; without, a `Vehicle` that ``rng`` drives, too.
+
     A change of ignition or movement since the record before makes a record an event: priority
-    high, and the IO id that changed as event IO id.
+    high, and the IO id that changed as event IO id. So do harsh driving, going faster than
+    ``speed_limit_kmh`` or no longer, crossing the border of ``geofence``, and what the methods
+    do. A record has one event: of several the others wait for the next records. What an event is
+    about stands among the IO elements of its record, and nowhere else, but that a tracker without
+    its battery and one that is towed say so in all records.
     """
 
     __slots__ = (
@@ -50,10 +62,16 @@ class Drive:
         "_index",
         "_movement",
         "_outputs",
+        "_pending",
         "_period_s",
         "_rng",
         "_satellites",
         "_start_ms",
+        "_towed",
+        "_towing",
+        "_unplugged",
+        "_untripped_m",
+        "_watch",
         "vehicle",
     )
 
@@ -65,8 +83,11 @@ class Drive:
         period_s: float,
         generation_type: bool,
         outputs: tuple[DigitalOutput, DigitalOutput] | None = None,
+        mover: Mover | None = None,
+        speed_limit_kmh: float | None = None,
+        geofence: Geofence | None = None,
     ) -> None:
-        self.vehicle = Vehicle(rng)
+        self.vehicle = mover or Vehicle(rng)
         self._rng = rng
         self._start_ms = start_ms
         self._period_s = period_s
@@ -75,51 +96,115 @@ class Drive:
         self._index = 0
         self._ignition = False
         self._movement = False
+        self._towed = False
+        self._towing = False
+        self._untripped_m = 0.0  # of the vehicle's trip, driven while it was towed
+        self._unplugged = False
+        self._pending: dict[int, DrivingEvent] = {}  # by IO id: what waits for a record
+        self._watch = DrivingWatch(self.vehicle, speed_limit_kmh=speed_limit_kmh, geofence=geofence)
         self._gsm_signal = rng.randint(3, 5)
         self._satellites = rng.randint(9, 15)
 
     def __iter__(self) -> "Drive":
         return self
 
+    def unplug(self) -> None:
+        """The vehicle's battery is disconnected: an event, and an external voltage of 0."""
+        self._plug(unplugged=True)
+
+    def plug(self) -> None:
+        """The vehicle's battery is connected again."""
+        self._plug(unplugged=False)
+
+    def tow(self) -> None:
+        """The ignition is off from the next record on, whatever moves the vehicle."""
+        self._towed = True
+
+    def end_tow(self) -> None:
+        """The ignition is that of the vehicle again."""
+        self._towed = False
+
+    def panic(self) -> None:
+        """The panic button on digital input 1 is pressed: the next record has priority panic."""
+        self._pending[DIGITAL_INPUT_1] = DrivingEvent(
+            DIGITAL_INPUT_1, ((DIGITAL_INPUT_1, 1),), Priority.PANIC
+        )
+
+    def _plug(self, *, unplugged: bool) -> None:
+        if unplugged != self._unplugged:
+            self._unplugged = unplugged
+            self._pending[UNPLUG] = DrivingEvent(UNPLUG, ((UNPLUG, int(unplugged)),))
+
     def __next__(self) -> AvlRecord:
         vehicle = self.vehicle
         if self._index:
-            vehicle.drive(self._period_s)
+            self._move_on()
         timestamp_ms = self._start_ms + round(self._index * self._period_s * 1000)
         self._index += 1
 
-        event_io_id = self._event()
+        event = self._event()
         reason = None
         if self._generation_type:
-            reason = GenerationType.ON_CHANGE if event_io_id else GenerationType.PERIODICAL
+            reason = event.generation_type if event else GenerationType.PERIODICAL
         speed = round(vehicle.speed * 3.6)
         return AvlRecord(
             timestamp_ms,
-            Priority.HIGH if event_io_id else Priority.LOW,
+            event.priority if event else Priority.LOW,
             round(vehicle.longitude * 1e7),
             round(vehicle.latitude * 1e7),
             round(vehicle.altitude_m),
             round(degrees(vehicle.heading)) % 360,
             self._satellites,
             speed,
-            event_io_id,
+            event.io_id if event else 0,
             reason,
-            self._io(speed),
+            self._io(speed, event.elements if event else ()),
         )
 
-    def _event(self) -> int:
-        """The IO id that changed since the record before, 0 for none; ignition comes first."""
-        ignition = self.vehicle.ignition
-        movement = self.vehicle.speed > 0
-        event_io_id = 0
-        if movement != self._movement:
-            event_io_id = MOVEMENT
-        if ignition != self._ignition:
-            event_io_id = IGNITION
-        self._ignition, self._movement = ignition, movement
-        return event_io_id
+    def _move_on(self) -> None:
+        vehicle = self.vehicle
+        trip_m = vehicle.trip_m
+        vehicle.drive(self._period_s)
+        if vehicle.trip_m < trip_m:
+            self._untripped_m = 0.0
+        elif self._towed:
+            self._untripped_m += vehicle.trip_m - trip_m
+        for event in self._watch.look(vehicle, self._period_s):
+            self._pending[event.io_id] = event
 
-    def _io(self, speed: int) -> IoElements:
+    def _event(self) -> DrivingEvent | None:
+        """Panic, then a change of ignition or else of movement, then what waits, as it came."""
+        ignition = self.vehicle.ignition and not self._towed
+        movement = self.vehicle.speed > 0
+        changed = None
+        if movement != self._movement:
+            changed = DrivingEvent(MOVEMENT)
+        if ignition != self._ignition:
+            changed = DrivingEvent(IGNITION)
+        self._ignition, self._movement = ignition, movement
+        towing = movement and not ignition
+        if towing != self._towing:
+            self._towing = towing
+            self._pending[TOWING] = DrivingEvent(TOWING, ((TOWING, int(towing)),))
+        if not self._pending:
+            return changed
+        panic = self._pending.pop(DIGITAL_INPUT_1, None)
+        if panic and changed:
+            self._pending[changed.io_id] = changed
+        if panic or changed:
+            return panic or changed
+        return self._pending.pop(next(iter(self._pending)))
+
+    def _more(self, event_elements: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+        """Ids and values of one-byte elements besides those that every record has."""
+        if not (event_elements or self._towing or self._unplugged):
+            return ()
+        states = {TOWING: int(self._towing), UNPLUG: int(self._unplugged)}
+        elements = {io_id: value for io_id, value in states.items() if value}
+        elements.update(event_elements)
+        return tuple(number for element in elements.items() for number in element)
+
+    def _io(self, speed: int, event_elements: tuple[tuple[int, int], ...]) -> IoElements:
         vehicle, random = self.vehicle, self._rng.random
         if random() < 0.05:
             self._gsm_signal = min(5, max(1, self._gsm_signal + self._rng.choice((-1, 1))))
@@ -127,6 +212,10 @@ class Drive:
             self._satellites = min(18, max(7, self._satellites + self._rng.choice((-1, 1))))
         hdop = 22 - self._satellites  # the more satellites, the better the fix
         alternator = 14_100 if self._ignition else 12_600
+        external_voltage = alternator - 60 + int(120 * random())
+        counts, more = _COUNTS, self._more(event_elements)
+        if more:
+            counts = (_COUNTS[0] + len(more) // 2, *_COUNTS[1:])
         pairs = (
             *(IGNITION, int(self._ignition)),
             *(MOVEMENT, int(self._movement)),
@@ -135,13 +224,14 @@ class Drive:
             *(GNSS_STATUS, 1),
             *(DIGITAL_OUTPUT_1, self._outputs[0].level),
             *(DIGITAL_OUTPUT_2, self._outputs[1].level),
-            *(EXTERNAL_VOLTAGE, alternator - 60 + int(120 * random())),
+            *more,
+            *(EXTERNAL_VOLTAGE, 0 if self._unplugged else external_voltage),
             *(BATTERY_VOLTAGE, 4_050 + int(40 * random())),
             *(SPEED, speed),
             *(GNSS_PDOP, hdop + 6),
             *(GNSS_HDOP, hdop),
             *(ACTIVE_GSM_OPERATOR, _OPERATOR),
             *(TOTAL_ODOMETER, int(vehicle.odometer_m)),
-            *(TRIP_ODOMETER, int(vehicle.trip_m)),
+            *(TRIP_ODOMETER, int(vehicle.trip_m - self._untripped_m)),
         )
-        return IoElements(_COUNTS, pairs)
+        return IoElements(counts, pairs)

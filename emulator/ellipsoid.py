@@ -26,3 +26,8 @@ def step(
     east = distance_m * sin(heading) / (n * cos(phi)) * _DEGREES
     north = distance_m * cos(heading) / m * _DEGREES
     return latitude + north, (longitude + east + 180.0) % 360.0 - 180.0
+
+
+def wrapped(longitude: float) -> float:
+    """The same longitude, or difference of two, from -180 up to 180 degrees."""
+    return longitude if -180.0 <= longitude < 180.0 else (longitude + 180.0) % 360.0 - 180.0

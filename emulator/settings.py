@@ -4,7 +4,10 @@ import msgspec
 
 from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.emulator.answers import AnswerFault
+from teltonika.emulator.geofence import Geofence
+from teltonika.emulator.routes import Route
 from teltonika.emulator.tls import TlsSettings
+from teltonika.emulator.vehicle import VILNIUS
 
 _YEAR_S = 31_536_000
 _MIN_PERIOD_S = 0.001  # timestamps count milliseconds, and each record has its own
@@ -28,6 +31,15 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     start_ms: int | None = None
     """Timestamp of the first record; None takes it from the clock (`first_timestamp_ms`)."""
+
+    route: Route | None = None
+    """None drives on roads that nobody drew."""
+    center: tuple[float, float] = VILNIUS
+    """Where those are: latitude (-80 to 80) and longitude, in degrees."""
+    speed_limit_kmh: float | None = None
+    """Above it a device reports over-speeding; None is no limit."""
+    geofence: Geofence | None = None
+    """Whose border, crossed, makes an event."""
 
     ack_timeout_s: float = 10.0
     """How long an answer may take, to the IMEI as to a packet. Devices are set to 5 to 120."""

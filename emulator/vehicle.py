@@ -8,7 +8,7 @@ from enum import Enum, auto
 from math import atan2, ceil, cos, pi, radians, sin
 from random import Random
 
-from teltonika.emulator.ellipsoid import step
+from teltonika.emulator.ellipsoid import step, wrapped
 
 MAX_STEP_S = 1.0
 """Longer spans are driven in steps of this at most: a curve is not a straight line."""
@@ -19,10 +19,17 @@ MAX_LATERAL_ACCELERATION = 3.0
 ROAM_RADIUS_M = 15_000.0
 """Past this distance from where it began the car turns towards home again."""
 
-_HOME = (54.687, 25.280)  # Vilnius, where Teltonika's own samples were taken
+VILNIUS = (54.687, 25.280)
+"""Where Teltonika's own samples were taken."""
+
 _CRUISING_SPEEDS = (8.3, 13.9, 13.9, 19.4, 25.0)  # m/s: 30, 50, 50, 70 and 90 km/h
 _CURVE_SETTLES_S = 0.8  # how long turning the steering wheel takes
 _METRES_PER_DEGREE = 111_200.0  # of latitude; near enough to find the way home
+
+
+def hills_m(latitude: float, longitude: float) -> float:
+    """Metres above sea level: gentle hills, the same at the same place for everybody."""
+    return 120 + 45 * sin(latitude * 60) + 30 * cos(longitude * 45)
 
 
 class Manoeuvre(Enum):
@@ -41,7 +48,8 @@ class Manoeuvre(Enum):
 class Vehicle:
     """One car. `drive` moves it on in time; the attributes say how it is then.
 
-    The same ``rng`` state and the same spans give the same journey.
+    It drives around ``center``, latitude (-80 to 80) and longitude in degrees. The same ``rng``
+    state and the same spans give the same journey.
     """
 
     __slots__ = (
@@ -62,11 +70,11 @@ class Vehicle:
         "trip_m",
     )
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, center: tuple[float, float] = VILNIUS) -> None:
         self._rng = rng
-        self.latitude = _HOME[0] + rng.uniform(-0.04, 0.04)
+        self.latitude = center[0] + rng.uniform(-0.04, 0.04)
         """Degrees, north positive."""
-        self.longitude = _HOME[1] + rng.uniform(-0.07, 0.07)
+        self.longitude = wrapped(center[1] + rng.uniform(-0.07, 0.07))
         """Degrees, east positive."""
         self.heading = rng.uniform(0, 2 * pi)
         """Radians clockwise from north, 0 up to 2 pi; a car that stands keeps it."""
@@ -92,8 +100,8 @@ class Vehicle:
 
     @property
     def altitude_m(self) -> float:
-        """Metres above sea level: gentle hills, the same at the same place for everybody."""
-        return 120 + 45 * sin(self.latitude * 60) + 30 * cos(self.longitude * 45)
+        """Metres above sea level."""
+        return hills_m(self.latitude, self.longitude)
 
     def drive(self, seconds: float) -> None:
         """Move on by ``seconds``, above 0."""
@@ -198,7 +206,8 @@ class Vehicle:
     def _side(self) -> int:
         """1 to turn right, -1 left: as it comes, but towards home when that is far."""
         north = (self._home[0] - self.latitude) * _METRES_PER_DEGREE
-        east = (self._home[1] - self.longitude) * _METRES_PER_DEGREE * cos(radians(self.latitude))
+        east = wrapped(self._home[1] - self.longitude) * _METRES_PER_DEGREE
+        east *= cos(radians(self.latitude))
         if north * north + east * east < ROAM_RADIUS_M**2:
             return self._rng.choice((-1, 1))
         return 1 if sin(atan2(east, north) - self.heading) > 0 else -1

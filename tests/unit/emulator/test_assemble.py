@@ -1,9 +1,11 @@
 """A device from settings: the same ones give the same bytes."""
 
+from pathlib import Path
+
 import pytest
 
 from teltonika.codecs import AVL_CODECS, AvlCodec, decode_packet
-from teltonika.emulator import EmulatorSettings, assemble_device
+from teltonika.emulator import EmulatorSettings, Route, RouteOffset, assemble_device
 
 IMEI = "356307042441013"
 
@@ -50,6 +52,41 @@ def test_each_codec_is_sent_as_what_it_is(codec: AvlCodec) -> None:
     for packet in packets(IMEI, settings):
         assert decode_packet(packet).codec_id == codec.codec_id
         assert len(decode_packet(packet).records) == 20
+
+
+@pytest.fixture
+def route(tmp_path: Path) -> Route:
+    file = tmp_path / "route.csv"
+    file.write_text(",54.70,25.30\n,54.71,25.30\n,54.72,25.30\n")
+    return Route(file, loop=True, offset=RouteOffset(metres=500))
+
+
+def test_on_a_route_they_decide_every_byte_too(route: Route) -> None:
+    on_it = EmulatorSettings(records=0, records_per_packet=20, start_ms=1, route=route)
+    assert packets(IMEI, on_it, now_ms=1) == packets(IMEI, on_it, now_ms=2)
+    assert packets(IMEI, on_it) != packets("356307042441021", on_it)
+
+
+def test_the_devices_of_a_fleet_begin_elsewhere_on_the_route(route: Route) -> None:
+    settings = EmulatorSettings(route=route, start_ms=1)
+    latitudes = []
+    for number in (1, 2, 3):
+        device = assemble_device(IMEI, settings, 0, number=number)
+        device.connection_made()
+        device.data_to_send()
+        device.receive_data(b"\x01")
+        device.send_next()
+        (record,) = decode_packet(device.data_to_send()).records
+        latitudes.append(record.latitude)
+    assert latitudes == pytest.approx([54.70449, 54.70898, 54.71348], abs=1e-5)
+
+
+def test_around_another_center_it_is_another_place() -> None:
+    settings = EmulatorSettings(center=(-33.9, 179.99), records=0, records_per_packet=255)
+    for packet in packets(IMEI, settings):
+        for record in decode_packet(packet).records:
+            assert record.latitude == pytest.approx(-33.9, abs=0.2)
+            assert abs((record.longitude - 179.99 + 180) % 360 - 180) < 0.2
 
 
 def test_an_imei_that_is_none_is_refused() -> None:
