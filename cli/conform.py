@@ -49,7 +49,10 @@ def conform(
         typer.Option(help="Run this case, or this group, only. Can be given again."),
     ] = None,
     list_: Annotated[
-        bool, typer.Option("--list", help="Say what the cases are, and run none.")
+        bool,
+        typer.Option(
+            "--list", envvar="TELTONIKA_LIST", help="Say what the cases are, and run none."
+        ),
     ] = False,
     imei: Annotated[
         str, typer.Option(help="The first IMEI; each case takes two of those behind it.")

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -83,12 +85,23 @@ async def test_a_broken_server_is_exit_code_1_with_the_sentence_and_the_bytes(
     assert ElementTree.parse(junit).getroot().get("failures") == "2"
 
 
-def test_a_server_that_may_be_warned_of_is_exit_code_0_where_nothing_is_required(
-    server: ServerProcess,
-) -> None:
+def test_skipped_cases_are_no_failure(server: ServerProcess) -> None:
     result = run_teltonika("conform", f"127.0.0.1:{server.port}", "--case", "udp")
     assert result.returncode == 0
     assert "6 skipped" in result.stdout
+
+
+def test_ctrl_c_is_one_line_without_a_traceback(server: ServerProcess) -> None:
+    command = [TELTONIKA, "conform", f"127.0.0.1:{server.port}", "--case", "ack-once"]
+    command += ["--case", "patience-idle-device"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "ack-once" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "teltonika: interrupted\n"
+    assert process.returncode == 130
 
 
 def test_nothing_that_listens_is_one_line_and_exit_code_2() -> None:

@@ -16,7 +16,7 @@ from teltonika.emulator.conformance import (
 )
 
 UNKNOWN_IMEI = "359999999999996"
-PATIENCE = Patience(answer_s=1.5, quiet_s=0.3, idle_s=1.4, slow_s=0.28)
+PATIENCE = Patience(answer_s=3.0, quiet_s=0.45, idle_s=1.4, slow_s=0.28)
 REQUIRED = {
     case.name for group in SUITE for case in group.cases if case.requirement is Requirement.REQUIRED
 }
