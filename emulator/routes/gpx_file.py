@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
-
-import gpxpy
-from gpxpy.gpx import GPX, GPXException, GPXRoutePoint, GPXTrackPoint
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from teltonika.emulator.routes.errors import RouteError
 from teltonika.emulator.routes.points import RoutePoint, parse_number, unix_s
+
+if TYPE_CHECKING:
+    from gpxpy.gpx import GPX, GPXRoutePoint, GPXTrackPoint
 
 _POINT = re.compile(r"<(?:trk|rte|w)pt\b([^<>]*)>")
 _ATTRIBUTES = {
@@ -24,9 +26,11 @@ def gpx_points(text: str) -> Iterator[RoutePoint]:
     # Nothing of GPX needs one, and entities can make gigabytes of a kilobyte.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise RouteError("a GPX file has no document type definition")
+    # Imported when it is needed: who has no such file does not wait for it.
+    parser, errors = import_module("gpxpy"), import_module("gpxpy.gpx")
     try:
-        gpx = gpxpy.parse(text)
-    except (GPXException, ValueError, OverflowError, RecursionError) as error:
+        gpx = parser.parse(text)
+    except (errors.GPXException, ValueError, OverflowError, RecursionError) as error:
         _check_coordinates(text)
         raise RouteError(f"no GPX: {str(error).removeprefix('Error parsing XML: ')}") from error
     for where, point in _numbered(gpx):
@@ -47,7 +51,7 @@ def _check_coordinates(text: str) -> None:
                 raise RouteError(f"point {number}: {error}") from error
 
 
-def _numbered(gpx: GPX) -> Iterator[tuple[str, GPXTrackPoint | GPXRoutePoint]]:
+def _numbered(gpx: "GPX") -> Iterator[tuple[str, "GPXTrackPoint | GPXRoutePoint"]]:
     for track_number, track in enumerate(gpx.tracks, 1):
         for segment_number, segment in enumerate(track.segments, 1):
             for number, point in enumerate(segment.points, 1):

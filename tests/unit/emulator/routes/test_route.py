@@ -105,11 +105,12 @@ def test_without_times_it_drives_50_and_as_fast_as_it_is_told(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("loop", [False, True])
-@pytest.mark.parametrize("points", [3, 5], ids=["open", "closed"])
+@pytest.mark.parametrize("points", [0, 3, 5], ids=["many points", "open", "closed"])
 def test_a_profile_accelerates_brakes_and_turns_as_passengers_like_it(
     points: int, loop: bool, tmp_path: Path
 ) -> None:
-    car = Route(square(tmp_path, points), speed_kmh=90, loop=loop).traveller(Random(1))
+    file = square(tmp_path, points) if points else LOOP
+    car = Route(file, speed_kmh=90, loop=loop).traveller(Random(1))
     seconds, seen = 0.1, set()
     for _ in range(10_000):
         speed, heading = car.speed, car.heading
