@@ -133,14 +133,14 @@ class Fleet(DeviceObserver):
         self._started = self._finished = 0
         self._links = [
             DeviceLink(
-                assemble_device(imei, settings, now_ms),
+                assemble_device(imei, settings, now_ms, number=1 + turn + turns * place),
                 settings,
                 Random(f"{settings.seed}/{imei}/link"),  # noqa: S311 - lengths of pauses
                 self,
                 recorder,
                 in_fleet=True,
             )
-            for imei in imeis
+            for place, imei in enumerate(imeis)
         ]
 
     @property

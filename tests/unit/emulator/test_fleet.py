@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
+from math import cos, radians
+from pathlib import Path
 
 import msgspec
 import pytest
 from tiny_server import Answer, TinyServer
 
 from teltonika.codecs import consecutive_imeis, luhn_valid
-from teltonika.emulator import EmulatorSettings, Fleet, FleetCounts
+from teltonika.emulator import EmulatorSettings, Fleet, FleetCounts, Route, RouteOffset
 
 FIRST = "356307042441000"
 IMEIS = consecutive_imeis(FIRST, 20)
@@ -82,6 +85,28 @@ async def test_they_do_not_send_in_step() -> None:
     tenths = Counter(int((moment - moments[0]) * 10) for moment in packets)
     assert max(tenths.values()) <= 10
     assert len(tenths) >= 8
+
+
+async def test_devices_begin_at_places_of_their_own_on_a_route(tmp_path: Path) -> None:
+    """Whether they are one fleet or the parts of one."""
+    file = tmp_path / "road.csv"
+    file.write_text("lat,lon\n54.70,25.20\n54.70,25.40\n")
+    route = Route(file, offset=RouteOffset(metres=500))
+
+    async def begins(*fleets: tuple[list[str], int, int]) -> dict[str, float]:
+        async with TinyServer() as server:
+            settings = settings_for(server, route=route, records=1)
+            for imeis, turn, turns in fleets:
+                await Fleet(imeis, settings, turn=turn, turns=turns).run()
+        return {received.imei: received.records[0].longitude for received in server.connections}
+
+    whole = await begins((IMEIS[:4], 0, 1))
+    parts = await begins((IMEIS[0:4:2], 0, 2), (IMEIS[1:4:2], 1, 2))
+    assert whole == parts
+    longitudes = [whole[imei] for imei in IMEIS[:4]]
+    steps = [second - first for first, second in pairwise(longitudes)]
+    metres = [step * 111_320 * cos(radians(54.7)) for step in steps]
+    assert metres == pytest.approx([500] * 3, abs=5)
 
 
 async def test_trouble_is_counted_and_those_who_gave_up_are_named() -> None:
