@@ -144,7 +144,9 @@ def _fleet_table(rounds: int, devices: int, seconds: float) -> Table:
     table.add_column("")
     table.add_column("", justify="right")
     table.add_row("one packet a second each: of a core", f"{share:.2f}")
-    table.add_row("devices for each core", f"{devices / share:,.0f}")
+    table.add_row(
+        "devices for each core", f"{devices / share:,.0f}" if share else "too short a run"
+    )
     table.add_row("memory for each", f"{kib:.1f} KiB")
     rate = median(figure.flat_out for figure in figures)
     table.add_row("flat out, 50 devices: packets a second", f"{rate:,.0f}")
