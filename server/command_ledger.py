@@ -128,13 +128,20 @@ class CommandLedger:
         self._writer.submit(lambda _: done(), "EXPIRE", key, self._remember_s)
 
     def unasked(self, imei: str, message: CommandMessage, done: Callable[[], None]) -> None:
-        """Store a message that no command waits for. After a lost reply it may stand twice."""
+        """Store a message that no command waits for. After a lost reply it may stand twice.
+
+        ``done`` is called once it is stored, or refused for ever: nothing waits for it then.
+        """
         codec = COMMAND_CODECS.by_id(message.codec_id).name
         fields = ("ts", _now(), "device_id", imei, "codec", codec)
         trim = ("MAXLEN", "~", self._maxlen) if self._maxlen else ()
         content = ("text", message.text, "hex", message.content.hex())
         stream = self._keys.messages
-        self._writer.submit(lambda _: done(), "XADD", stream, *trim, "*", *fields, *content)
+        self._writer.submit(
+            lambda _: done(),
+            *("XADD", stream, *trim, "*", *fields, *content),
+            refused=lambda _: done(),
+        )
 
     def _end(
         self, ref: CommandRef, instance_id: str, done: Callable[[], None], status: str, *more: str

@@ -404,3 +404,16 @@ async def test_nothing_is_forgotten_while_the_entry_stands_and_all_of_it_later(
         await run.respond(ref)
     assert 0 < client.ttl(KEYS.command("c1")) <= 3_600
     assert client.xlen(OUTBOUND) == 0
+
+
+async def test_a_message_that_is_refused_for_ever_is_not_waited_for(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """Its device would be held back for the memory that it takes."""
+    client.set(KEYS.messages, "of another type")
+    writer = RedisWriter(valkey.url, SCRIPTS)
+    over = asyncio.Event()
+    Run(writer, "run").ledger.unasked(IMEI, ANSWER, over.set)
+    async with background(writer.run()):
+        await writer.idle()
+    assert over.is_set()
