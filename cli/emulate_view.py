@@ -9,7 +9,7 @@ from rich.status import Status
 from rich.text import Text
 
 from teltonika.cli.output import printable
-from teltonika.emulator import Device, DeviceObserver
+from teltonika.emulator import DeviceMachine, DeviceObserver
 
 
 class LogView(DeviceObserver):
@@ -29,19 +29,19 @@ class LogView(DeviceObserver):
     ) -> None:
         pass
 
-    def connected(self, device: Device) -> None:
+    def connected(self, device: DeviceMachine) -> None:
         self._say(f"{device.imei}: connected to {self._target}")
 
-    def ack_refused(self, device: Device, expected: int, found: int) -> None:
+    def ack_refused(self, device: DeviceMachine, expected: int, found: int) -> None:
         self._say(f"{device.imei}: an ACK of {found} records where {expected} were in flight")
 
-    def command_executed(self, device: Device, text: str) -> None:
+    def command_executed(self, device: DeviceMachine, text: str) -> None:
         self._say(f"{device.imei}: executed {printable(text)}")
 
-    def command_ignored(self, device: Device, text: str, reason: str) -> None:
+    def command_ignored(self, device: DeviceMachine, text: str, reason: str) -> None:
         self._say(f"{device.imei}: did not execute {printable(text)}: {reason}")
 
-    def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+    def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
         self._say(f"{device.imei}: {self._target}: {reason}; trying again in {retry_in_s:.1f} s")
 
     def unverified(self) -> None:
@@ -79,7 +79,7 @@ class LiveView(LogView):
     ) -> None:
         self._status.stop()
 
-    def acknowledged(self, device: Device, packet: bytes, latency_s: float) -> None:
+    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
         report = device.report
         self._say(
             f"{device.imei}: {report.records_acknowledged:,} records in "

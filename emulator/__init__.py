@@ -3,7 +3,6 @@ acknowledged, and answer commands."""
 
 from teltonika.emulator.answers import AnswerFault, AnswerQueue
 from teltonika.emulator.assemble import assemble_device
-from teltonika.emulator.device import Device, DeviceState
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.events import (
     AckRefused,
@@ -20,6 +19,7 @@ from teltonika.emulator.fleet import Fleet, FleetCounts
 from teltonika.emulator.fleet_processes import FleetProcesses
 from teltonika.emulator.geofence import Geofence
 from teltonika.emulator.link import DeviceLink
+from teltonika.emulator.machine import DeviceMachine, DeviceState
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
@@ -37,9 +37,9 @@ __all__ = [
     "CommandExecuted",
     "CommandIgnored",
     "CommandRefused",
-    "Device",
     "DeviceEvent",
     "DeviceLink",
+    "DeviceMachine",
     "DeviceObserver",
     "DeviceReport",
     "DeviceState",

@@ -3,8 +3,8 @@
 from random import Random
 
 from teltonika.codecs import AVL_CODECS
-from teltonika.emulator.device import Device
 from teltonika.emulator.drive import Drive
+from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.unit import Unit
@@ -19,7 +19,7 @@ _CODEC_16 = AVL_CODECS.by_name("16")
 
 def assemble_device(
     imei: str, settings: EmulatorSettings, now_ms: int, *, number: int = 1
-) -> Device:
+) -> DeviceMachine:
     """A device that records a drive of its own, chosen by the seed and the IMEI.
 
     ``number`` counts the devices of a fleet, from 1: each begins elsewhere on ``settings.route``.
@@ -49,7 +49,7 @@ def assemble_device(
         speed_limit_kmh=settings.speed_limit_kmh,
         geofence=settings.geofence,
     )
-    return Device(
+    return DeviceMachine(
         imei,
         settings.codec,
         drive,

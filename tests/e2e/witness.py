@@ -12,7 +12,7 @@ from serving import STREAM
 
 from teltonika.codecs import AVL_CODECS, AvlPacket, decode_packet, luhn_check_digit
 from teltonika.codecs.timestamps import format_timestamp
-from teltonika.emulator import Device, DeviceLink, DeviceObserver, Drive, EmulatorSettings
+from teltonika.emulator import DeviceLink, DeviceMachine, DeviceObserver, Drive, EmulatorSettings
 
 DEVICES = 12
 FULL_RATE_S = 300.0
@@ -70,7 +70,7 @@ class Witness(DeviceObserver):
         self._acknowledgements: list[Acknowledgement] = []
         self._began = monotonic()
 
-    def acknowledged(self, device: Device, packet: bytes, latency_s: float) -> None:
+    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
         decoded = decode_packet(packet)
         assert isinstance(decoded, AvlPacket)
         imei = device.imei

@@ -24,8 +24,8 @@ from teltonika.emulator import (
     CommandExecuted,
     CommandIgnored,
     CommandRefused,
-    Device,
     DeviceEvent,
+    DeviceMachine,
     DeviceState,
     Restarted,
 )
@@ -42,7 +42,9 @@ class DeviceAgainstAnything(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         records = (AvlRecord(number, 0, 0, 0, 0, 0, 0, 0) for number in count())
-        self.device = Device(IMEI, AVL_CODECS.by_name("8E"), records, records_per_packet=PER_PACKET)
+        self.device = DeviceMachine(
+            IMEI, AVL_CODECS.by_name("8E"), records, records_per_packet=PER_PACKET
+        )
         self.server = ServerConnection()
         self.stored: list[int] = []  # timestamps of acknowledged packets
         self.unanswered: list[list[int]] = []  # copies that came on this connection

@@ -11,8 +11,8 @@ from tiny_server import Answer, TinyServer
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, EncodeError, IoElement, IoElements
 from teltonika.emulator import (
-    Device,
     DeviceLink,
+    DeviceMachine,
     DeviceObserver,
     DeviceReport,
     EmulatorSettings,
@@ -66,19 +66,19 @@ class Watch(DeviceObserver):
         self.first_ack = asyncio.Event()
         self.first_trouble = asyncio.Event()
 
-    def connected(self, device: Device) -> None:
+    def connected(self, device: DeviceMachine) -> None:
         self.told.append("connected")
 
-    def acknowledged(self, device: Device, packet: bytes, latency_s: float) -> None:
+    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
         self.told.append("acknowledged")
         self.packets.append(packet)
         self.latencies.append(latency_s)
         self.first_ack.set()
 
-    def ack_refused(self, device: Device, expected: int, found: int) -> None:
+    def ack_refused(self, device: DeviceMachine, expected: int, found: int) -> None:
         self.told.append(f"{found} for {expected}")
 
-    def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+    def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
         self.told.append(reason)
         self.first_trouble.set()
 
@@ -255,7 +255,7 @@ async def test_an_observer_is_told_of_everything_in_order() -> None:
 
 async def test_stopping_waits_for_the_packet_in_flight() -> None:
     class StopsInFlight(Watch):
-        def ack_refused(self, device: Device, expected: int, found: int) -> None:
+        def ack_refused(self, device: DeviceMachine, expected: int, found: int) -> None:
             assert device.has_unacknowledged
             link.stop()
             link.stop()
@@ -320,7 +320,7 @@ async def test_an_ack_that_comes_at_the_very_moment_of_the_time_out_counts() -> 
 
 async def test_an_observers_error_is_not_taken_for_a_time_out() -> None:
     class Broken(DeviceObserver):
-        def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+        def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
             raise TimeoutError("mine")
 
     with pytest.raises(TimeoutError, match="mine"):
@@ -341,7 +341,7 @@ async def test_records_that_fit_no_packet_are_the_callers_mistake() -> None:
     records = iter([AvlRecord(1, 0, 0, 0, 0, 0, 0, 0, io=large)])
     async with TinyServer() as server:
         settings = settings_for(server.port)
-        device = Device(IMEI, AVL_CODECS.by_name("8E"), records)
+        device = DeviceMachine(IMEI, AVL_CODECS.by_name("8E"), records)
         with pytest.raises(EncodeError, match="put fewer into one"):
             await DeviceLink(device, settings, Random(0)).run()
 

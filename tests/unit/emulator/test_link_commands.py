@@ -22,8 +22,8 @@ from teltonika.codecs import (
 )
 from teltonika.emulator import (
     AnswerFault,
-    Device,
     DeviceLink,
+    DeviceMachine,
     DeviceObserver,
     EmulatorSettings,
     assemble_device,
@@ -126,13 +126,13 @@ class Watch(DeviceObserver):
         self.told: list[str] = []
         self.left = asyncio.Event()
 
-    def command_executed(self, device: Device, text: str) -> None:
+    def command_executed(self, device: DeviceMachine, text: str) -> None:
         self.told.append(f"executed {text}")
 
-    def command_ignored(self, device: Device, text: str, reason: str) -> None:
+    def command_ignored(self, device: DeviceMachine, text: str, reason: str) -> None:
         self.told.append(f"ignored {text}: {reason}")
 
-    def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+    def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
         self.told.append(f"{reason}, {retry_in_s:g} s")
         self.left.set()
 

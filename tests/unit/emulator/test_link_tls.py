@@ -17,8 +17,8 @@ from certificates import Certificates
 from tiny_server import Answer, TinyServer
 
 from teltonika.emulator import (
-    Device,
     DeviceLink,
+    DeviceMachine,
     DeviceObserver,
     EmulatorSettings,
     TlsSettings,
@@ -76,7 +76,7 @@ class FirstTrouble(DeviceObserver):
     link: DeviceLink
     reason = ""
 
-    def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+    def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
         if not self.reason:
             self.reason = reason
             asyncio.get_running_loop().call_soon(self.link.stop)
@@ -324,7 +324,7 @@ def test_a_device_that_is_not_let_in_gives_up(
     class Troubles(DeviceObserver):
         count = 0
 
-        def disconnected(self, device: Device, reason: str, retry_in_s: float) -> None:
+        def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
             self.count += 1
 
     async def run() -> None:

@@ -58,15 +58,15 @@ class DeviceState(Enum):
     """Where a device stands, and so what it wants from whoever drives it."""
 
     DISCONNECTED = auto()
-    """Wants a connection: `Device.connection_made`."""
+    """Wants a connection: `DeviceMachine.connection_made`."""
     AWAITING_ANSWER = auto()
-    """Has said its IMEI: wants the server's bytes, or `Device.answer_timed_out`."""
+    """Has said its IMEI: wants the server's bytes, or `DeviceMachine.answer_timed_out`."""
     READY = auto()
-    """Nothing in flight: wants `Device.send_next` when the next packet is due."""
+    """Nothing in flight: wants `DeviceMachine.send_next` when the next packet is due."""
     AWAITING_ACK = auto()
-    """A packet in flight: wants the server's bytes, or `Device.answer_timed_out`."""
+    """A packet in flight: wants the server's bytes, or `DeviceMachine.answer_timed_out`."""
     CLOSING = auto()
-    """Wants its connection closed; `Device.complaint` says why."""
+    """Wants its connection closed; `DeviceMachine.complaint` says why."""
     DONE = auto()
     """Every record was acknowledged; wants its connection closed, and no other."""
 
@@ -110,7 +110,7 @@ TRANSITIONS: dict[tuple[DeviceState, Action], DeviceState] = {
 """Every move a device can make. Any other is a mistake of the caller: RuntimeError."""
 
 
-class Device:
+class DeviceMachine:
     """One device, its records and the session it is in.
 
     ``records`` are sent in their order, ``records_per_packet`` (1 to 255) at a time, until

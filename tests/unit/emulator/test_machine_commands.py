@@ -19,8 +19,8 @@ from teltonika.emulator import (
     CommandExecuted,
     CommandIgnored,
     CommandRefused,
-    Device,
     DeviceEvent,
+    DeviceMachine,
     DeviceState,
     EmulatorSettings,
     ImeiAccepted,
@@ -55,12 +55,12 @@ def answer_to(events: list[DeviceEvent]) -> str:
     return message(event.answer).text
 
 
-def new_device() -> Device:
+def new_device() -> DeviceMachine:
     records = (AvlRecord(number, 0, 0, 0, 0, 0, 0, 0) for number in count())
-    return Device(IMEI, AVL_CODECS.by_name("8"), records)
+    return DeviceMachine(IMEI, AVL_CODECS.by_name("8"), records)
 
 
-def connected(device: Device | None = None) -> Device:
+def connected(device: DeviceMachine | None = None) -> DeviceMachine:
     device = device or new_device()
     device.connection_made()
     device.data_to_send()
@@ -68,7 +68,7 @@ def connected(device: Device | None = None) -> Device:
     return device
 
 
-def with_a_packet_in_flight() -> tuple[Device, bytes]:
+def with_a_packet_in_flight() -> tuple[DeviceMachine, bytes]:
     device = connected()
     device.send_next()
     return device, device.data_to_send()

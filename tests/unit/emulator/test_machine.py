@@ -13,8 +13,8 @@ from teltonika.codecs import (
     IoElements,
     decode_packet,
 )
-from teltonika.emulator import AckRefused, Device, DeviceState, ImeiAccepted, PacketDelivered
-from teltonika.emulator.device import TRANSITIONS, Action
+from teltonika.emulator import AckRefused, DeviceMachine, DeviceState, ImeiAccepted, PacketDelivered
+from teltonika.emulator.machine import TRANSITIONS, Action
 
 IMEI = "356307042441013"
 HANDSHAKE = b"\x00\x0f356307042441013"
@@ -36,8 +36,8 @@ def numbers(packet: bytes) -> list[int]:
     return [record.timestamp_ms for record in decode_packet(packet).records]
 
 
-def new_device(*, records_per_packet: int = 3, record_count: int | None = None) -> Device:
-    return Device(
+def new_device(*, records_per_packet: int = 3, record_count: int | None = None) -> DeviceMachine:
+    return DeviceMachine(
         IMEI,
         CODEC8,
         numbered_records(),
@@ -46,19 +46,19 @@ def new_device(*, records_per_packet: int = 3, record_count: int | None = None) 
     )
 
 
-def connect(device: Device) -> None:
+def connect(device: DeviceMachine) -> None:
     """Up to the server's yes; what the device sends then is left in its queue."""
     device.connection_made()
     assert device.data_to_send() == HANDSHAKE
     assert device.receive_data(ACCEPTED) == [ImeiAccepted()]
 
 
-def send(device: Device) -> bytes:
+def send(device: DeviceMachine) -> bytes:
     device.send_next()
     return device.data_to_send()
 
 
-def with_a_packet_in_flight(**arguments: int) -> tuple[Device, bytes]:
+def with_a_packet_in_flight(**arguments: int) -> tuple[DeviceMachine, bytes]:
     device = new_device(**arguments)
     connect(device)
     return device, send(device)
@@ -101,7 +101,7 @@ def test_it_is_done_with_the_last_ack_and_the_last_packet_holds_what_is_left() -
 
 
 def test_without_a_count_it_is_done_when_the_records_end() -> None:
-    device = Device(IMEI, CODEC8, islice(numbered_records(), 3), records_per_packet=2)
+    device = DeviceMachine(IMEI, CODEC8, islice(numbered_records(), 3), records_per_packet=2)
     connect(device)
     for expected in ([0, 1], [2]):
         assert numbers(send(device)) == expected
@@ -350,7 +350,7 @@ def test_skipped_records_are_never_sent_and_count_for_nothing_else() -> None:
 def test_records_that_fit_no_packet_are_refused_before_anything_is_sent() -> None:
     large = IoElements.of([IoElement.variable(1, bytes(40_000))])
     records = iter([AvlRecord(1, 0, 0, 0, 0, 0, 0, 0, io=large)] * 2)
-    device = Device(IMEI, AVL_CODECS.by_name("8E"), records, records_per_packet=2)
+    device = DeviceMachine(IMEI, AVL_CODECS.by_name("8E"), records, records_per_packet=2)
     connect(device)
     with pytest.raises(EncodeError, match="2 records make a packet of 80"):
         device.send_next()
