@@ -10,6 +10,7 @@ from random import Random
 from teltonika.codecs import AvlRecord, GenerationType, IoElements, Priority
 from teltonika.emulator.driving_events import DrivingEvent, DrivingWatch
 from teltonika.emulator.geofence import Geofence
+from teltonika.emulator.gnss import GNSS_STATUS, SPEED, without_fix
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.vehicle import Vehicle
@@ -18,10 +19,8 @@ IGNITION = 239
 MOVEMENT = 240
 GSM_SIGNAL = 21  # 1 to 5
 SLEEP_MODE = 200  # 0: a device that records every few seconds does not sleep
-GNSS_STATUS = 69  # 1: on, with a fix
 EXTERNAL_VOLTAGE = 66  # mV
 BATTERY_VOLTAGE = 67  # mV
-SPEED = 24  # km/h
 GNSS_PDOP = 181  # tenths
 GNSS_HDOP = 182  # tenths
 ACTIVE_GSM_OPERATOR = 241  # MCC and MNC in decimal
@@ -53,13 +52,17 @@ class Drive:
     do. A record has one event: of several the others wait for the next records. What an event is
     about stands among the IO elements of its record, and nowhere else, but that a tracker without
     its battery and one that is towed say so in all records.
+
+    Without a GNSS fix a record repeats the place of the last one that had it.
     """
 
     __slots__ = (
         "_generation_type",
         "_gsm_signal",
+        "_has_fix",
         "_ignition",
         "_index",
+        "_last_fix",
         "_movement",
         "_outputs",
         "_pending",
@@ -104,6 +107,8 @@ class Drive:
         self._watch = DrivingWatch(self.vehicle, speed_limit_kmh=speed_limit_kmh, geofence=geofence)
         self._gsm_signal = rng.randint(3, 5)
         self._satellites = rng.randint(9, 15)
+        self._has_fix = True
+        self._last_fix: AvlRecord | None = None
 
     def __iter__(self) -> "Drive":
         return self
@@ -123,6 +128,18 @@ class Drive:
     def end_tow(self) -> None:
         """The ignition is that of the vehicle again."""
         self._towed = False
+
+    def lose_gnss(self) -> None:
+        """Satellites are out of sight: records have no fix until `find_gnss`."""
+        self._has_fix = False
+
+    def find_gnss(self) -> None:
+        """There is a fix again."""
+        self._has_fix = True
+
+    def explain(self, *, generation_type: bool) -> None:
+        """Say from the next record on, or no longer, why records were made."""
+        self._generation_type = generation_type
 
     def panic(self) -> None:
         """The panic button on digital input 1 is pressed: the next record has priority panic."""
@@ -147,7 +164,7 @@ class Drive:
         if self._generation_type:
             reason = event.generation_type if event else GenerationType.PERIODICAL
         speed = round(vehicle.speed * 3.6)
-        return AvlRecord(
+        record = AvlRecord(
             timestamp_ms,
             event.priority if event else Priority.LOW,
             round(vehicle.longitude * 1e7),
@@ -160,6 +177,10 @@ class Drive:
             reason,
             self._io(speed, event.elements if event else ()),
         )
+        if self._has_fix:
+            self._last_fix = record
+            return record
+        return without_fix(record, self._last_fix)
 
     def _move_on(self) -> None:
         vehicle = self.vehicle

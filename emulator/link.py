@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import ceil
 from operator import itemgetter
 from random import Random
 from time import perf_counter, time_ns
@@ -72,6 +73,8 @@ class DeviceLink:
     __slots__ = (
         "_answer_due",
         "_answers",
+        "_away_s",
+        "_away_why",
         "_backoff",
         "_due",
         "_jitter_s",
@@ -83,7 +86,6 @@ class DeviceLink:
         "_phase_s",
         "_recorder",
         "_recording",
-        "_restarting",
         "_rng",
         "_running",
         "_settings",
@@ -122,7 +124,8 @@ class DeviceLink:
         self._woken = asyncio.Event()
         self._stopping = False
         self._running = False
-        self._restarting = False
+        self._away_s: float | None = None  # how long it wants to stay without a connection
+        self._away_why = ""
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
         self._settle_due = 0.0  # when `DeviceMachine.settle` is, in the loop's time
         self._due = 0.0  # when the next packet is, in the loop's time
@@ -180,6 +183,34 @@ class DeviceLink:
         if self.device.state is not DeviceState.AWAITING_ACK and not self._patience.expired():
             self._patience.reschedule(self._loop.time())
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing is due: what was due is acknowledged, what comes next is not yet."""
+        if self.device.state is DeviceState.DONE:
+            return True
+        return self.device.state is DeviceState.READY and self._due > self._loop.time()
+
+    def lose_network(self, seconds: float) -> None:
+        """Have no connection for so long; what becomes due meanwhile is sent after it."""
+        self._leave(seconds, "it has no network")
+
+    def sleep(self, seconds: float) -> None:
+        """Close the connection for so long; what becomes due meanwhile is never recorded."""
+        self._leave(seconds, "it sleeps")
+        if self._settings.interval_s:
+            packets = ceil(seconds / self._settings.interval_s)
+            self.device.skip(packets)
+            self._due += packets * self._settings.interval_s
+
+    def restart(self) -> None:
+        """As after the command cpureset."""
+        self.device.restart()
+        self._leave(self._settings.restart_after_s, "it starts again")
+
+    def _leave(self, seconds: float, why: str) -> None:
+        self._away_s, self._away_why = seconds, why
+        self.wake()
+
     def receive(self, data: bytes) -> None:
         """Bytes from the server."""
         if self._recording is not None:
@@ -196,11 +227,12 @@ class DeviceLink:
 
     async def _deliver(self) -> None:
         while True:
+            while self._away_s is not None:
+                await self._stay_away(self._away_s)
             reason = await self._connect_and_talk()
             if self._stopping or self.device.state is DeviceState.DONE:
                 return
-            if self._restarting:
-                await self._restart(reason)
+            if self._away_s is not None:
                 continue
             if self._patience.when() is None:
                 self._expect_progress()
@@ -208,12 +240,13 @@ class DeviceLink:
             self._observer.disconnected(self.device, reason, delay)
             await asyncio.sleep(delay)
 
-    async def _restart(self, reason: str) -> None:
-        """Be switched off for a while, in which nothing is wanted from the server."""
-        self._restarting = False
+    async def _stay_away(self, seconds: float) -> None:
+        """Have no connection for a while, in which nothing is wanted from the server."""
+        self._away_s = None
         self._patience.reschedule(None)
-        self._observer.disconnected(self.device, reason, self._settings.restart_after_s)
-        await asyncio.sleep(self._settings.restart_after_s)
+        self._observer.disconnected(self.device, self._away_why, seconds)
+        await asyncio.sleep(seconds)
+        self._backoff.reset()
         self._expect_progress()
 
     async def _connect_and_talk(self) -> str:
@@ -266,7 +299,7 @@ class DeviceLink:
 
     async def _talk(self, wire: _Wire) -> None:
         """Do what the device wants until it wants no more of this connection, or that is lost."""
-        while not wire.lost.is_set():
+        while self._away_s is None and not wire.lost.is_set():
             step = self._next_step()
             if step is None:
                 return
@@ -326,7 +359,7 @@ class DeviceLink:
                 case CommandIgnored(text):
                     self._observer.command_ignored(self.device, text, "it is unknown")
                 case Restarted():
-                    self._restarting = True
+                    self._leave(self._settings.restart_after_s, self.device.complaint)
                 case RecordsDeleted():
                     self._skip_overdue()
         self._write()

@@ -125,13 +125,13 @@ class DeviceMachine:
         "_connection",
         "_in_flight",
         "_in_flight_records",
-        "_records",
         "_records_left",
         "_records_per_packet",
         "_refused_in_a_row",
         "codec",
         "complaint",
         "imei",
+        "records",
         "report",
         "state",
         "unit",
@@ -154,7 +154,8 @@ class DeviceMachine:
         self.complaint = ""
         """Why the device closed, or closes, its last connection; empty if it did not."""
         self.report = DeviceReport(imei=imei)
-        self._records = records
+        self.records = records
+        """Taken from as packets are made."""
         self._records_per_packet = records_per_packet
         self._records_left = record_count
         self._connection = DeviceConnection()
@@ -216,7 +217,7 @@ class DeviceMachine:
         count = self._records_per_packet
         if self._records_left is not None:
             count = min(count, self._records_left)
-        batch = tuple(islice(self._records, count))
+        batch = tuple(islice(self.records, count))
         if not batch:
             self._move(Action.FINISH)
             return
@@ -236,10 +237,17 @@ class DeviceMachine:
         self.report.records_sent += len(batch)
         self._send(packet)
 
+    def restart(self, complaint: str = "it starts again") -> None:
+        """Start again, whatever it was doing: wants its connection closed, if it has one."""
+        self.report.restarts += 1
+        self.unit.restart()
+        if self.state not in _DEAF:
+            self._break_off(complaint)
+
     def skip(self, packet_count: int) -> None:
         """Never send the records of the next ``packet_count`` packets."""
         count = packet_count * self._records_per_packet
-        self.report.records_deleted += sum(1 for _ in islice(self._records, count))
+        self.report.records_deleted += sum(1 for _ in islice(self.records, count))
 
     def stop(self) -> None:
         """Send no new records: once the packet in flight, if any, is acknowledged, it is DONE."""
@@ -322,9 +330,7 @@ class DeviceMachine:
         events.append(CommandExecuted(message.text, _answer_frame(message, execution.answer)))
         match execution.effect:
             case Effect.RESTART:
-                report.restarts += 1
-                self.unit.restart()
-                self._break_off("it starts again, as it was told")
+                self.restart("it starts again, as it was told")
                 events.append(Restarted())
             case Effect.DELETE_RECORDS:
                 events.append(RecordsDeleted())
