@@ -38,6 +38,12 @@ from teltonika.cli.emulate_route import (
     parse_geofence,
     route_from,
 )
+from teltonika.cli.emulate_scenario import (
+    JunitOption,
+    ScenarioOption,
+    check_junit,
+    scenario_from,
+)
 from teltonika.cli.emulate_tls import (
     TlsCaOption,
     TlsCertOption,
@@ -151,6 +157,8 @@ def emulate(
     duration: DurationOption = None,
     processes: ProcessesOption = 1,
     record: RecordOption = None,
+    scenario: ScenarioOption = None,
+    junit: JunitOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one object.")] = False,
 ) -> None:
     """Be a device, or a fleet: connect, drive, send AVL records and wait for each acknowledgement.
@@ -166,8 +174,10 @@ def emulate(
         fail(f"--codec: {error}", USAGE)
     imeis = fleet_imeis(imei, count, imei_file)
     ramp_per_s = parse_ramp(ramp)
+    check_junit(junit, scenario)
+    told = None if scenario is None else scenario_from(scenario)
     if records is None:
-        records = DEFAULTS.records if duration is None else 0
+        records = DEFAULTS.records if duration is None and told is None else 0
     if not _can_be_looked_up(host):
         fail(f"--host: {host!r} is no host name and no address", USAGE)
     settings = EmulatorSettings(
@@ -206,7 +216,7 @@ def emulate(
     )
     target = f"{host}:{port}"
     line = target if settings.tls is None else f"{target} over TLS"
-    if len(imeis) > 1:
+    if len(imeis) > 1 or told is not None:
         run_fleet(
             imeis,
             settings,
@@ -216,6 +226,8 @@ def emulate(
             json=json,
             target=line,
             record=record,
+            scenario=told,
+            junit=junit,
         )
         return
     device = assemble_device(imeis[0], settings, time.time_ns() // 1_000_000)

@@ -12,13 +12,15 @@ import typer
 from rich.console import Console
 
 from teltonika.cli.emulate_record import recording
+from teltonika.cli.emulate_scenario import print_verdicts, tell_junit
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.fleet_view import FleetView, summary
 from teltonika.cli.output import print_json
 from teltonika.codecs import consecutive_imeis, parse_imei
-from teltonika.emulator import EmulatorSettings, Fleet, FleetCounts, FleetProcesses
+from teltonika.emulator import EmulatorSettings, Fleet, FleetProcesses, Recorder
 from teltonika.emulator.fleet_processes import FleetProcessError
+from teltonika.emulator.scenario import Scenario, ScenarioFleet, Verdict
 
 MAX_DEVICES = 100_000
 FLEET = "Fleet"
@@ -135,9 +137,13 @@ def run_fleet(
     json: bool,
     target: str,
     record: Path | None,
+    scenario: Scenario | None = None,
+    junit: Path | None = None,
 ) -> None:
     """Run them to their end, and say what became of them; ends the command with its exit code."""
     forked = None
+    if processes > 1 and scenario is not None:
+        fail("--scenario: one process goes through it; leave --processes out", USAGE)
     if processes > 1 and record is not None:
         fail("--record: one process writes the file; leave --processes out", USAGE)
     if processes > 1:
@@ -148,15 +154,23 @@ def run_fleet(
         with recording(record) as recorder:
 
             def make() -> Fleet | FleetProcesses:
-                return forked or Fleet(imeis, settings, ramp=ramp, recorder=recorder)
+                if scenario is None:
+                    return forked or Fleet(imeis, settings, ramp=ramp, recorder=recorder)
+                return _scenario_fleet(scenario, imeis, settings, ramp, duration, recorder)
 
-            counts = run(_run_to_the_end(make, duration, view))
+            fleet = run(_run_to_the_end(make, None if scenario else duration, view))
     except FleetProcessError as error:
         fail(str(error), FAILED)
+    counts = fleet.counts()
+    verdicts = fleet.verdicts() if isinstance(fleet, ScenarioFleet) else []
     if json:
-        print_json(summary(counts, view.seconds))
+        report = summary(counts, view.seconds)
+        print_json(report | {"expectations": verdicts} if scenario else report)
     else:
         view.print_report(counts, Console())
+    if scenario is not None:
+        _conclude(scenario, verdicts, view.seconds, junit, json=json)
+        return
     if not counts.complete:
         missing = counts.records_sent - counts.records_acknowledged
         names = ", ".join(counts.incomplete)
@@ -167,9 +181,41 @@ def run_fleet(
         )
 
 
+def _scenario_fleet(
+    scenario: Scenario,
+    imeis: Sequence[str],
+    settings: EmulatorSettings,
+    ramp: float,
+    duration: float | None,
+    recorder: Recorder | None,
+) -> ScenarioFleet:
+    try:
+        return ScenarioFleet(
+            scenario, imeis, settings, ramp=ramp, duration=duration, recorder=recorder
+        )
+    except ValueError as error:
+        fail(f"--scenario: {scenario.name}: {error}", USAGE)
+
+
+def _conclude(
+    scenario: Scenario,
+    verdicts: Sequence[Verdict],
+    seconds: float,
+    junit: Path | None,
+    *,
+    json: bool,
+) -> None:
+    if not json:
+        print_verdicts(scenario, verdicts, Console())
+    tell_junit(junit, scenario, verdicts, seconds)
+    failed = sum(not verdict.passed for verdict in verdicts)
+    if failed:
+        fail(f"{failed} of {len(verdicts)} expectations did not come true", FAILED)
+
+
 async def _run_to_the_end(
     make: Callable[[], Fleet | FleetProcesses], duration: float | None, view: FleetView
-) -> FleetCounts:
+) -> Fleet | FleetProcesses:
     """The first SIGINT or SIGTERM ends it well, the second at once."""
     fleet = make()
     loop = asyncio.get_running_loop()
@@ -190,4 +236,4 @@ async def _run_to_the_end(
             watching = group.create_task(view.watch())
             await fleet.run()
             watching.cancel()
-    return fleet.counts()
+    return fleet

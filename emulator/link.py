@@ -92,6 +92,7 @@ class DeviceLink:
         "_settle_due",
         "_stopping",
         "_transport",
+        "_wants_away",
         "_woken",
         "_written_at",
         "device",
@@ -124,8 +125,8 @@ class DeviceLink:
         self._woken = asyncio.Event()
         self._stopping = False
         self._running = False
-        self._away_s: float | None = None  # how long it wants to stay without a connection
-        self._away_why = ""
+        self._wants_away = False  # without a connection: how long, and why
+        self._away_s, self._away_why = 0.0, ""
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
         self._settle_due = 0.0  # when `DeviceMachine.settle` is, in the loop's time
         self._due = 0.0  # when the next packet is, in the loop's time
@@ -162,6 +163,7 @@ class DeviceLink:
                 raise
             report.gave_up = not self._stopping
         finally:
+            self._running = False
             report.duration_s = perf_counter() - started
             if report.packets_acknowledged:
                 report.ack_latency_mean_s = self._latency_total_s / report.packets_acknowledged
@@ -185,9 +187,14 @@ class DeviceLink:
 
     @property
     def caught_up(self) -> bool:
-        """Whether nothing is due: what was due is acknowledged, what comes next is not yet."""
-        if self.device.state is DeviceState.DONE:
+        """Whether nothing is due: what was due is acknowledged, what comes next is not yet.
+
+        Without an interval the next is always due, and it is enough that none is in flight.
+        """
+        if not self._running or self.device.state is DeviceState.DONE:
             return True
+        if not self._settings.interval_s:
+            return not self.device.has_unacknowledged
         return self.device.state is DeviceState.READY and self._due > self._loop.time()
 
     def lose_network(self, seconds: float) -> None:
@@ -208,6 +215,7 @@ class DeviceLink:
         self._leave(self._settings.restart_after_s, "it starts again")
 
     def _leave(self, seconds: float, why: str) -> None:
+        self._wants_away = True
         self._away_s, self._away_why = seconds, why
         self.wake()
 
@@ -227,25 +235,27 @@ class DeviceLink:
 
     async def _deliver(self) -> None:
         while True:
-            while self._away_s is not None:
-                await self._stay_away(self._away_s)
             reason = await self._connect_and_talk()
             if self._stopping or self.device.state is DeviceState.DONE:
                 return
-            if self._away_s is not None:
-                continue
-            if self._patience.when() is None:
-                self._expect_progress()
-            delay = self._backoff.next_delay()
-            self._observer.disconnected(self.device, reason, delay)
-            await asyncio.sleep(delay)
+            if not self._wants_away:
+                await self._back_off(reason)
+            while self._wants_away:
+                await self._stay_away()
 
-    async def _stay_away(self, seconds: float) -> None:
+    async def _back_off(self, reason: str) -> None:
+        if self._patience.when() is None:
+            self._expect_progress()
+        delay = self._backoff.next_delay()
+        self._observer.disconnected(self.device, reason, delay)
+        await asyncio.sleep(delay)
+
+    async def _stay_away(self) -> None:
         """Have no connection for a while, in which nothing is wanted from the server."""
-        self._away_s = None
+        self._wants_away = False
         self._patience.reschedule(None)
-        self._observer.disconnected(self.device, self._away_why, seconds)
-        await asyncio.sleep(seconds)
+        self._observer.disconnected(self.device, self._away_why, self._away_s)
+        await asyncio.sleep(self._away_s)
         self._backoff.reset()
         self._expect_progress()
 
@@ -299,7 +309,7 @@ class DeviceLink:
 
     async def _talk(self, wire: _Wire) -> None:
         """Do what the device wants until it wants no more of this connection, or that is lost."""
-        while self._away_s is None and not wire.lost.is_set():
+        while not self._wants_away and not wire.lost.is_set():
             step = self._next_step()
             if step is None:
                 return

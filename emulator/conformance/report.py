@@ -1,6 +1,5 @@
 """What became of the cases, for a machine: objects, and a JUnit file."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,9 +10,9 @@ from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from teltonika.emulator.conformance.case import Case
 from teltonika.emulator.conformance.transcript import Exchange
+from teltonika.emulator.xml_text import xml_text
 
 SUITE_NAME = "teltonika conform"
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Outcome(StrEnum):
@@ -138,8 +137,3 @@ def explained(result: CaseResult) -> str:
     if result.saw:
         lines.append(f"saw: {result.saw}")
     return "\n".join([*lines, result.transcript])
-
-
-def xml_text(text: str) -> str:
-    """``text`` without what XML has no place for."""
-    return _NOT_XML.sub("\ufffd", text)

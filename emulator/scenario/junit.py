@@ -1,0 +1,29 @@
+"""Verdicts as a JUnit file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from junitparser import Failure, JUnitXml, TestCase, TestSuite
+
+from teltonika.emulator.scenario.expectations import Verdict
+from teltonika.emulator.xml_text import xml_text
+
+SUITE_NAME = "teltonika emulate"
+
+
+def write_junit(path: Path, name: str, verdicts: Sequence[Verdict], duration_s: float) -> None:
+    """One test for each expectation of the scenario ``name``. Raises OSError."""
+    suite = TestSuite(xml_text(name))
+    for verdict in verdicts:
+        test = TestCase(verdict.expectation, "teltonika.scenario", 0)
+        saw = xml_text(verdict.saw)
+        if verdict.passed:
+            test.system_out = saw
+        else:
+            test.result = [Failure(saw, "expectation")]
+        suite.add_testcase(test)
+    suite.time = round(duration_s, 3)
+    document = JUnitXml(SUITE_NAME)
+    document.add_testsuite(suite)
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    document.write(str(path))
