@@ -34,7 +34,8 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """All of them are to come true. Raises ValueError for a count that there is not."""
 
     all_acknowledged: bool = True
-    """Every record that was sent; not looked at where ``refused`` is expected."""
+    """Every record that was sent, of which there is one at least; not looked at where ``refused``
+    is expected."""
     no_resend: bool = False
     refused: bool = False
     """No device is let in."""
@@ -59,7 +60,8 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             saw = f"{counts.records_acknowledged} of {counts.records_sent}"
             if counts.gave_up:
                 saw += f"; {counts.gave_up} devices gave up"
-            yield Verdict("all records are acknowledged", counts.complete, saw)
+            passed = counts.complete and counts.records_sent > 0
+            yield Verdict("all records are acknowledged", passed, saw)
         if self.no_resend:
             saw = f"{counts.packets_resent} packets were sent again"
             yield Verdict("no packet is sent again", not counts.packets_resent, saw)

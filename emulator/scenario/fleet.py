@@ -70,9 +70,9 @@ class ScenarioFleet(Fleet):
         verdicts = list(self._scenario.expect.judge(self.counts(), self._asked))
         for step, links in self._waiting:
             if links:
-                condition = " and ".join(f"{name} of {n}" for name, n in (step.when or {}).items())
+                condition = " and ".join(f"{name} is {n}" for name, n in (step.when or {}).items())
                 saw = f"never for {len(links)} devices: {', '.join(list(links)[:5])}"
-                verdicts.append(Verdict(f"{step.do.value} at {condition}", passed=False, saw=saw))
+                verdicts.append(Verdict(f"{step.do.value} once {condition}", passed=False, saw=saw))
         return verdicts
 
     async def _go_through(self) -> None:

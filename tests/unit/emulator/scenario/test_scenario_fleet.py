@@ -73,7 +73,7 @@ async def test_a_condition_that_is_never_met_fails_the_scenario() -> None:
         scenario({"do": "panic", "when": {"records_acknowledged": 10_000}}), duration=0.2
     )
     assert fleet.verdicts()[-1] == Verdict(
-        "panic at records_acknowledged of 10000",
+        "panic once records_acknowledged is 10000",
         passed=False,
         saw="never for 1 devices: " + IMEIS[0],
     )
@@ -102,6 +102,7 @@ async def test_what_would_be_recorded_asleep_is_never_recorded() -> None:
     timestamps = [record.timestamp_ms for record in records(server)]
     gaps = [after - before for before, after in pairwise(timestamps)]
     assert max(gaps) == 400 + 20
+    assert len(timestamps) <= 25
 
 
 async def test_a_reboot_is_another_connection() -> None:
@@ -225,3 +226,9 @@ async def test_what_cannot_run_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         make(EmulatorSettings())
+
+
+async def test_nothing_sent_is_not_everything_acknowledged() -> None:
+    server = TinyServer(*([[Answer.HANG_UP]] * 50))
+    _, fleet = await run(scenario(), server=server, duration=0.2, give_up_after_s=0.3)
+    assert [verdict.passed for verdict in fleet.verdicts()] == [False]
