@@ -3,6 +3,15 @@ acknowledged, and answer commands."""
 
 from teltonika.emulator.answers import AnswerFault, AnswerQueue
 from teltonika.emulator.assemble import assemble_device
+from teltonika.emulator.device import Device
+from teltonika.emulator.device_errors import (
+    DeviceError,
+    ImeiRejectedError,
+    NoAnswerError,
+    NotConnectedError,
+    WrongAckError,
+)
+from teltonika.emulator.device_fleet import DeviceFleet
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.events import (
     AckRefused,
@@ -37,7 +46,10 @@ __all__ = [
     "CommandExecuted",
     "CommandIgnored",
     "CommandRefused",
+    "Device",
+    "DeviceError",
     "DeviceEvent",
+    "DeviceFleet",
     "DeviceLink",
     "DeviceMachine",
     "DeviceObserver",
@@ -51,7 +63,10 @@ __all__ = [
     "FleetProcesses",
     "Geofence",
     "ImeiAccepted",
+    "ImeiRejectedError",
     "Mover",
+    "NoAnswerError",
+    "NotConnectedError",
     "PacketDelivered",
     "Recorder",
     "Recording",
@@ -62,5 +77,6 @@ __all__ = [
     "RouteOffset",
     "TlsSettings",
     "Unit",
+    "WrongAckError",
     "assemble_device",
 ]

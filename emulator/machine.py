@@ -53,6 +53,9 @@ from teltonika.emulator.events import (
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.unit import Unit
 
+REJECTED = "the server rejected the IMEI"
+"""A device's complaint, where that is why it closes."""
+
 
 class DeviceState(Enum):
     """Where a device stands, and so what it wants from whoever drives it."""
@@ -126,12 +129,12 @@ class DeviceMachine:
         "_in_flight",
         "_in_flight_records",
         "_records_left",
-        "_records_per_packet",
         "_refused_in_a_row",
         "codec",
         "complaint",
         "imei",
         "records",
+        "records_per_packet",
         "report",
         "state",
         "unit",
@@ -155,8 +158,8 @@ class DeviceMachine:
         """Why the device closed, or closes, its last connection; empty if it did not."""
         self.report = DeviceReport(imei=imei)
         self.records = records
-        """Taken from as packets are made."""
-        self._records_per_packet = records_per_packet
+        """Taken from as packets are made, `records_per_packet` at a time."""
+        self.records_per_packet = records_per_packet
         self._records_left = record_count
         self._connection = DeviceConnection()
         self._in_flight: bytes | None = None
@@ -214,7 +217,7 @@ class DeviceMachine:
         Raises EncodeError for records that do not fit one packet.
         """
         self._after(Action.SEND)  # raises before a record is taken that could not be sent
-        count = self._records_per_packet
+        count = self.records_per_packet
         if self._records_left is not None:
             count = min(count, self._records_left)
         batch = tuple(islice(self.records, count))
@@ -246,7 +249,7 @@ class DeviceMachine:
 
     def skip(self, packet_count: int) -> None:
         """Never send the records of the next ``packet_count`` packets."""
-        count = packet_count * self._records_per_packet
+        count = packet_count * self.records_per_packet
         self.report.records_deleted += sum(1 for _ in islice(self.records, count))
 
     def stop(self) -> None:
@@ -275,7 +278,7 @@ class DeviceMachine:
                 events.append(ImeiAccepted())
             case HandshakeAnswered():
                 self.report.rejections += 1
-                self._break_off("the server rejected the IMEI")
+                self._break_off(REJECTED)
             case PacketAcknowledged(accepted):
                 self._acknowledged(accepted, events)
             case CommandReceived(message) if message.type is MessageType.COMMAND:

@@ -1,7 +1,8 @@
 """Every command and program in README and docs, run as it stands there.
 
 What takes long, or would listen where a test must not, is set from outside, by the environment
-variables that the docs name themselves: ports, directories, the demo's length.
+variables that the docs name themselves: ports, directories, the demo's length. Programs that begin
+with the name of a test file are run by pytest, all of a page together.
 """
 
 import json
@@ -82,6 +83,10 @@ def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, server: ServerPr
         needs_device = "teltonika send" in text or "commands:outbound" in text
         with emulated(server) if needs_device else nullcontext():
             run_block(language, text, tmp_path, server)
+    test_files = list(tmp_path.glob("test_*.py"))
+    if test_files:
+        said = run_program([sys.executable, "-m", "pytest", "-q"], "--rootdir=.", tmp_path, server)
+        assert f"{len(test_files)} passed" in said
 
 
 def run_block(language: str, text: str, directory: Path, server: ServerProcess) -> None:
@@ -90,6 +95,8 @@ def run_block(language: str, text: str, directory: Path, server: ServerProcess) 
             lines = [line.removeprefix(INSTALL) for line in text.splitlines()]
             kept = [line for line in lines if line not in NOT_RUN and line not in RUNNING]
             run_program(["bash", "-euo", "pipefail", "-c"], "\n".join(kept), directory, server)
+        case "python" if match := re.match(r"# ((?:test_\w+|conftest)\.py)\n", text):
+            (directory / match[1]).write_text(text)
         case "python":
             assert run_program([sys.executable, "-c"], text, directory, server)
         case "json":
