@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from teltonika.codecs import AVL_CODECS, AvlRecord
 from teltonika.emulator.assemble import assemble_device
@@ -137,7 +137,7 @@ class Device:
         except OSError as error:
             self._lost.set()
             raise NotConnectedError(self._about(why_not_connected(error, tls))) from error
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport
         self._machine.connection_made()
         self._write()
         await self._until(self._is_idle, "no answer to the IMEI")

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("codecs", "server", "emulator", "cli")
+PLUGIN = "teltonika_pytest.py"
 DATA = ("py.typed", ".lua", ".csv", ".json", ".toml")
 
 
@@ -21,7 +22,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, source / package, ignore=ignored)
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", PLUGIN):
         shutil.copy(ROOT / name, source)
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", directory, source],
@@ -46,4 +47,5 @@ def test_every_module_and_data_file_of_the_packages_is_in_the_wheel(wheel_names:
 
 
 def test_nothing_else_is_installed(wheel_names: set[str]) -> None:
-    assert {name.split("/")[0].split("-")[0] for name in wheel_names} == {"teltonika"}
+    top = {name.split("/")[0].split("-")[0] for name in wheel_names}
+    assert top == {"teltonika", PLUGIN}

@@ -73,16 +73,14 @@ async def test_silence_is_told(script: list[Answer], records: int, complaint: st
 
 
 async def test_a_wrong_ack_is_told_with_both_numbers() -> None:
-    async with TinyServer([Answer.RIGHT, Answer.WRONG]) as server:
-        async with Device(port=server.port, records_per_packet=3) as device:
-            with pytest.raises(
-                WrongAckError, match="expected an ACK of 3 records, found 4"
-            ) as told:
-                await device.send(3)
-            assert (told.value.expected, told.value.found) == (3, 4)
-            assert device.acked == 0
-            with pytest.raises(WrongAckError):
-                await device.send(1)
+    server = TinyServer([Answer.RIGHT, Answer.WRONG])
+    async with server, Device(port=server.port, records_per_packet=3) as device:
+        with pytest.raises(WrongAckError, match="an ACK of 3 records, found 4") as told:
+            await device.send(3)
+        assert (told.value.expected, told.value.found) == (3, 4)
+        assert device.acked == 0
+        with pytest.raises(WrongAckError):
+            await device.send(1)
 
 
 async def test_what_was_not_acknowledged_goes_out_again_after_connect() -> None:
