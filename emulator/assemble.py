@@ -4,6 +4,7 @@ from random import Random
 
 from teltonika.codecs import AVL_CODECS
 from teltonika.emulator.drive import Drive
+from teltonika.emulator.faults.plan import Fault
 from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.settings import EmulatorSettings
@@ -50,13 +51,22 @@ def assemble_device(
         geofence=settings.geofence,
     )
     return DeviceMachine(
-        imei,
+        _said_imei(imei, settings),
         settings.codec,
         drive,
         unit=unit,
         records_per_packet=settings.records_per_packet,
         record_count=settings.records or None,
     )
+
+
+def _said_imei(imei: str, settings: EmulatorSettings) -> str:
+    """``imei``, or, of a device that has this fault, the same with a wrong check digit."""
+    chance = settings.faults.chances.get(Fault.NO_LUHN, 0.0)
+    rng = Random(f"{settings.seed}/{imei}/luhn")  # noqa: S311 - a fault on purpose
+    if rng.random() >= chance:
+        return imei
+    return f"{imei[:-1]}{(int(imei[-1]) + 1) % 10}"
 
 
 def _mover(rng: Random, settings: EmulatorSettings, number: int) -> Mover:

@@ -15,6 +15,7 @@ from random import Random
 import msgspec
 
 from teltonika.emulator.assemble import assemble_device
+from teltonika.emulator.faulty_link import FaultyLink
 from teltonika.emulator.latency import LatencyHistogram
 from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.machine import DeviceMachine
@@ -51,10 +52,13 @@ class FleetCounts(msgspec.Struct, kw_only=True):
     commands_received: int = 0
     commands_executed: int = 0
     answers: int = 0
+    corrupt_acknowledged: int = 0
     disconnects: int = 0
     """Connections that were lost, or not made, while the device had more to do."""
     reasons: dict[str, int] = msgspec.field(default_factory=dict)
     """Why, to how often."""
+    faults: dict[str, int] = msgspec.field(default_factory=dict)
+    """Done on purpose, to how often they were."""
     gave_up: int = 0
     """Devices that gave up."""
     incomplete: list[str] = msgspec.field(default_factory=list)
@@ -65,8 +69,12 @@ class FleetCounts(msgspec.Struct, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every record that was sent was acknowledged, and nobody gave up."""
-        return not self.gave_up and self.records_acknowledged == self.records_sent
+        """Whether every record that was sent was acknowledged, none by mistake."""
+        return (
+            not self.gave_up
+            and not self.corrupt_acknowledged
+            and self.records_acknowledged == self.records_sent
+        )
 
     @property
     def latency(self) -> LatencyHistogram:
@@ -80,14 +88,16 @@ class FleetCounts(msgspec.Struct, kw_only=True):
         total = cls()
         latency = LatencyHistogram()
         reasons: Counter[str] = Counter()
+        faults: Counter[str] = Counter()
         for part in parts:
             for name in _SUMS:
                 setattr(total, name, getattr(total, name) + getattr(part, name))
             total.incomplete += part.incomplete
             reasons.update(part.reasons)
+            faults.update(part.faults)
             latency.merge(part.latencies, part.latency_max_s)
         total.incomplete = total.incomplete[:NAMED_DEVICES]
-        total.reasons = dict(reasons)
+        total.reasons, total.faults = dict(reasons), dict(faults)
         total.latencies, total.latency_max_s = latency.buckets, latency.max_s
         return total
 
@@ -95,12 +105,12 @@ class FleetCounts(msgspec.Struct, kw_only=True):
 _OF_DEVICES = tuple(
     name
     for name in FleetCounts.__struct_fields__
-    if name in DeviceReport.__struct_fields__ and name != "gave_up"
+    if name in DeviceReport.__struct_fields__ and name not in {"gave_up", "faults"}
 )
 _SUMS = tuple(
     name
     for name in FleetCounts.__struct_fields__
-    if name not in {"reasons", "incomplete", "latencies", "latency_max_s"}
+    if name not in {"reasons", "faults", "incomplete", "latencies", "latency_max_s"}
 )
 
 
@@ -111,6 +121,9 @@ class Fleet(DeviceObserver):
     devices in a larger fleet of which these are every ``turns``-th: they take their place in its
     ramp.
     """
+
+    may_inject = False
+    """Whether faults may come that the settings do not know."""
 
     def __init__(
         self,
@@ -131,8 +144,9 @@ class Fleet(DeviceObserver):
         self._disconnects: Counter[str] = Counter()
         self._latency = LatencyHistogram()
         self._started = self._finished = 0
+        link_class = FaultyLink if settings.faults or self.may_inject else DeviceLink
         self._links = [
-            DeviceLink(
+            link_class(
                 assemble_device(imei, settings, now_ms, number=1 + turn + turns * place),
                 settings,
                 Random(f"{settings.seed}/{imei}/link"),  # noqa: S311 - lengths of pauses
@@ -176,6 +190,10 @@ class Fleet(DeviceObserver):
         reports = [link.device.report for link in self._links]
         for name in _OF_DEVICES:
             setattr(counts, name, sum(getattr(report, name) for report in reports))
+        faults: Counter[str] = Counter()
+        for report in reports:
+            faults.update(report.faults)
+        counts.faults = dict(faults)
         counts.gave_up = sum(report.gave_up for report in reports)
         missing = [report.imei for report in reports if not report.complete]
         counts.incomplete = missing[:NAMED_DEVICES]

@@ -1,6 +1,7 @@
 """A device's line to its server: drives a `DeviceMachine` over connections, one after another."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from math import ceil
 from operator import itemgetter
@@ -31,11 +32,14 @@ SETTLE_S = 0.5
 """Four zero bytes with nothing behind them for so long are an ACK of no records, not the beginning
 of a command."""
 
+MAX_ABANDONED = 4
+"""Connections that are left without a word; of more, the oldest is cut."""
+
 JITTER = 0.1
 """Of the interval: by so much at most a device of a fleet sends later than is due."""
 
 
-class _Wire(asyncio.Protocol):
+class Wire(asyncio.Protocol):
     """One connection: hands its bytes to the link, and knows whether it still stands."""
 
     __slots__ = ("_link", "error", "lost")
@@ -71,12 +75,15 @@ class DeviceLink:
     """
 
     __slots__ = (
+        "_abandoned",
+        "_abandons",
         "_answer_due",
         "_answers",
         "_away_s",
         "_away_why",
         "_backoff",
         "_due",
+        "_ends_now",
         "_jitter_s",
         "_late_s",
         "_latency_total_s",
@@ -125,6 +132,9 @@ class DeviceLink:
         self._woken = asyncio.Event()
         self._stopping = False
         self._running = False
+        self._ends_now = False  # the connection, and the next one comes without a pause
+        self._abandons = False  # the connection, without a word to the server
+        self._abandoned: deque[asyncio.Transport] = deque()
         self._wants_away = False  # without a connection: how long, and why
         self._away_s, self._away_why = 0.0, ""
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
@@ -164,6 +174,8 @@ class DeviceLink:
             report.gave_up = not self._stopping
         finally:
             self._running = False
+            for transport in self._abandoned:
+                transport.abort()
             report.duration_s = perf_counter() - started
             if report.packets_acknowledged:
                 report.ack_latency_mean_s = self._latency_total_s / report.packets_acknowledged
@@ -198,7 +210,9 @@ class DeviceLink:
         return self.device.state is DeviceState.READY and self._due > self._loop.time()
 
     def lose_network(self, seconds: float) -> None:
-        """Have no connection for so long; what becomes due meanwhile is sent after it."""
+        """Have no connection for so long, of which the server hears nothing; what becomes due
+        meanwhile is sent after it."""
+        self._abandons = True
         self._leave(seconds, "it has no network")
 
     def sleep(self, seconds: float) -> None:
@@ -238,7 +252,10 @@ class DeviceLink:
             reason = await self._connect_and_talk()
             if self._stopping or self.device.state is DeviceState.DONE:
                 return
-            if not self._wants_away:
+            if self._ends_now:
+                self._ends_now = False
+                self._observer.disconnected(self.device, reason, 0.0)
+            elif not self._wants_away:
                 await self._back_off(reason)
             while self._wants_away:
                 await self._stay_away()
@@ -262,7 +279,7 @@ class DeviceLink:
     async def _connect_and_talk(self) -> str:
         """One connection from its beginning to its end; why it ended, or never was."""
         tls = self._settings.tls
-        wire = _Wire(self)
+        wire = Wire(self)
         try:
             transport = await self._connect(wire)
         except OSError as error:  # a TimeoutError is one
@@ -281,13 +298,20 @@ class DeviceLink:
                 by_server = wire.lost.is_set()
                 self._recording.closed(by_server=by_server, reset=wire.error is not None)
                 self._recording = None
-            transport.abort()
-            self._answers.clear()
+            if self._abandons and not wire.lost.is_set():
+                self._abandon(transport)
+                wire.lost.set()
+            else:
+                transport.abort()
+            self._abandons = False
+            self._forget_unwritten()
             self.device.connection_lost()
         await wire.lost.wait()
+        if self._ends_now:
+            return "on purpose"
         return self.device.complaint or why_lost(wire.error, tls if unanswered else None)
 
-    async def _connect(self, wire: _Wire) -> asyncio.Transport:
+    async def _connect(self, wire: asyncio.Protocol) -> asyncio.Transport:
         settings = self._settings
         timeout_s, tls = settings.connect_timeout_s, settings.tls
         if tls is None:
@@ -307,9 +331,20 @@ class DeviceLink:
             )
         return transport
 
-    async def _talk(self, wire: _Wire) -> None:
+    def _forget_unwritten(self) -> None:
+        """The connection is gone."""
+        self._answers.clear()
+
+    def _abandon(self, transport: asyncio.Transport) -> None:
+        """Never write or read again; the server is not told before the end of the run."""
+        transport.pause_reading()
+        self._abandoned.append(transport)
+        if len(self._abandoned) > MAX_ABANDONED:
+            self._abandoned.popleft().abort()
+
+    async def _talk(self, wire: Wire) -> None:
         """Do what the device wants until it wants no more of this connection, or that is lost."""
-        while not self._wants_away and not wire.lost.is_set():
+        while not (self._wants_away or self._ends_now or wire.lost.is_set()):
             step = self._next_step()
             if step is None:
                 return
@@ -342,8 +377,11 @@ class DeviceLink:
         self._due += self._settings.interval_s
         self._late_s = self._rng.uniform(0, self._jitter_s)
         self._tick()
-        self.device.send_next()
+        self._queue_next()
         self._write()
+
+    def _queue_next(self) -> None:
+        self.device.send_next()
 
     def _settle(self) -> None:
         self._tick()
@@ -355,7 +393,7 @@ class DeviceLink:
         for event in events:
             match event:
                 case ImeiAccepted():
-                    self._observer.connected(self.device)
+                    self._accepted()
                 case PacketDelivered(packet):
                     self._delivered(packet, now - self._written_at)
                 case AckRefused(expected, found):
@@ -372,7 +410,11 @@ class DeviceLink:
                     self._leave(self._settings.restart_after_s, self.device.complaint)
                 case RecordsDeleted():
                     self._skip_overdue()
-        self._write()
+        if not self._ends_now:
+            self._write()
+
+    def _accepted(self) -> None:
+        self._observer.connected(self.device)
 
     def _answer(self, frame: bytes) -> None:
         if frame:
@@ -424,10 +466,14 @@ class DeviceLink:
         if self._answers.mid_frame:
             return
         data = self.device.data_to_send()
-        if data:  # either wants an answer
-            self._written_at = perf_counter()
-            self._answer_due = now + self._settings.ack_timeout_s
-            self._send(data)
+        if data:
+            self._write_frame(data, now)
+
+    def _write_frame(self, data: bytes, now: float) -> None:
+        """Write the IMEI or a packet: either wants an answer."""
+        self._written_at = perf_counter()
+        self._answer_due = now + self._settings.ack_timeout_s
+        self._send(data)
 
     def _send(self, data: bytes) -> None:
         self._transport.write(data)

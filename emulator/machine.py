@@ -1,8 +1,8 @@
 """One device as a state machine: bytes in, events out, no socket and no clock.
 
 The device keeps one packet, as bytes, until the server acknowledges it, and sends nothing else
-before. An ACK names no packet, so it can only be understood where a connection has at most one
-copy without an answer. Hence:
+before, unless it is told to. An ACK names no packet, so it can only be understood where a
+connection has at most one copy without an answer. Hence:
 
 - a wrong ACK has answered its copy: the same bytes go out again on this connection. A second wrong
   one in a row means another connection, and whoever drives the device waits before that;
@@ -14,9 +14,13 @@ A command is executed as soon as it is there, whatever the device waits for mean
 comes in an event, as a whole frame: when it goes out is not the device's concern.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from enum import Enum, auto
 from itertools import islice
+from typing import NamedTuple
+
+import msgspec
 
 from teltonika.codecs import (
     COMMAND_CODECS,
@@ -113,6 +117,11 @@ TRANSITIONS: dict[tuple[DeviceState, Action], DeviceState] = {
 """Every move a device can make. Any other is a mistake of the caller: RuntimeError."""
 
 
+class _Packet(NamedTuple):
+    encoded: bytes
+    record_count: int
+
+
 class DeviceMachine:
     """One device, its records and the session it is in.
 
@@ -125,11 +134,12 @@ class DeviceMachine:
     """
 
     __slots__ = (
+        "_awaited",
         "_connection",
-        "_in_flight",
-        "_in_flight_records",
+        "_ignores_acks",
         "_records_left",
         "_refused_in_a_row",
+        "_unacknowledged",
         "codec",
         "complaint",
         "imei",
@@ -162,14 +172,15 @@ class DeviceMachine:
         self.records_per_packet = records_per_packet
         self._records_left = record_count
         self._connection = DeviceConnection()
-        self._in_flight: bytes | None = None
-        self._in_flight_records = 0
+        self._unacknowledged: deque[_Packet] = deque()
+        self._awaited: deque[_Packet] = deque()  # copies on this connection without an answer
+        self._ignores_acks = False
         self._refused_in_a_row = 0
 
     @property
     def has_unacknowledged(self) -> bool:
         """Whether records were sent and not acknowledged, on this connection or one before."""
-        return self._in_flight is not None
+        return bool(self._unacknowledged)
 
     def connection_made(self) -> None:
         """The transport stands: queues the IMEI."""
@@ -182,6 +193,8 @@ class DeviceMachine:
 
     def connection_lost(self) -> None:
         """The transport is gone, whoever closed it. What was in flight is kept."""
+        self._awaited.clear()
+        self._ignores_acks = False
         self._move(Action.LOSE)
 
     def receive_data(self, data: bytes) -> list[DeviceEvent]:
@@ -211,19 +224,37 @@ class DeviceMachine:
             self.report.handshake_failures += 1
             self._break_off("no answer to the IMEI in time")
 
-    def send_next(self) -> None:
+    def send_next(self, *, packets: int = 1, copies: int = 1, clock_off_ms: int = 0) -> None:
         """The next packet is due: queues it, or finds that the records have ended.
 
-        Raises EncodeError for records that do not fit one packet.
+        A device that works queues one packet, once. ``packets`` go out together; each comes
+        ``copies`` times; ``clock_off_ms`` is added to the timestamps of its records. Raises
+        EncodeError for records that do not fit one packet.
         """
         self._after(Action.SEND)  # raises before a record is taken that could not be sent
+        for _ in range(packets):
+            packet = self._next_packet(clock_off_ms)
+            if packet is None:
+                break
+            self._unacknowledged.append(packet)
+        if not self._unacknowledged:
+            self._move(Action.FINISH)
+            return
+        self._send([packet for packet in self._unacknowledged for _ in range(copies)])
+
+    def ignore_acks(self) -> None:
+        """Take no ACK for one any more, until the connection has ended."""
+        self._ignores_acks = True
+
+    def _next_packet(self, clock_off_ms: int) -> _Packet | None:
         count = self.records_per_packet
         if self._records_left is not None:
             count = min(count, self._records_left)
         batch = tuple(islice(self.records, count))
         if not batch:
-            self._move(Action.FINISH)
-            return
+            return None
+        if clock_off_ms:
+            batch = tuple(_with_clock_off(record, clock_off_ms) for record in batch)
         packet = encode_packet(self.codec, batch)
         if len(packet) > MAX_PACKET_SIZE:
             raise EncodeError(
@@ -234,11 +265,9 @@ class DeviceMachine:
         if self._records_left is not None:
             self._records_left -= len(batch)
         self.unit.last_record = batch[-1]
-        self._in_flight = packet
-        self._in_flight_records = len(batch)
         self.report.packets_sent += 1
         self.report.records_sent += len(batch)
-        self._send(packet)
+        return _Packet(packet, len(batch))
 
     def restart(self, complaint: str = "it starts again") -> None:
         """Start again, whatever it was doing: wants its connection closed, if it has one."""
@@ -255,7 +284,7 @@ class DeviceMachine:
     def stop(self) -> None:
         """Send no new records: once the packet in flight, if any, is acknowledged, it is DONE."""
         self._records_left = 0
-        if self._in_flight is None:
+        if not self._unacknowledged:
             self._move(Action.FINISH)
 
     def data_to_send(self) -> bytes:
@@ -267,8 +296,8 @@ class DeviceMachine:
         for event in received:
             self._handle(event, events)
         # Only now: an ACK in the same bytes cannot be for a copy that has not been written yet.
-        if self.state is DeviceState.READY and self._in_flight is not None:
-            self._resend(self._in_flight)
+        if self.state is DeviceState.READY and self._unacknowledged:
+            self._resend(self._unacknowledged[0])
         return events
 
     def _handle(self, event: ConnectionEvent, events: list[DeviceEvent]) -> None:
@@ -292,26 +321,32 @@ class DeviceMachine:
     def _acknowledged(self, accepted: int, events: list[DeviceEvent]) -> None:
         if self.state in _DEAF:
             return
-        if self.state is not DeviceState.AWAITING_ACK or self._in_flight is None:
+        if self.state is not DeviceState.AWAITING_ACK:
             self.report.wrong_acks += 1
             events.append(AckRefused(0, accepted))
             return
-        if accepted != self._in_flight_records:
+        if self._ignores_acks:
+            return
+        packet = self._awaited.popleft()
+        if accepted != packet.record_count:
             self.report.wrong_acks += 1
-            events.append(AckRefused(self._in_flight_records, accepted))
+            events.append(AckRefused(packet.record_count, accepted))
             self._refused_in_a_row += 1
-            if self._refused_in_a_row > 1:
-                self._break_off("two wrong ACKs in a row")
+            if self._refused_in_a_row > 1 or self._awaited:
+                self._break_off("two wrong ACKs in a row" if not self._awaited else "a wrong ACK")
             else:
                 self._move(Action.ANSWER)
             return
-        self._move(Action.ANSWER)
-        events.append(PacketDelivered(self._in_flight, accepted))
+        if not self._awaited:
+            self._move(Action.ANSWER)
+        elif self._awaited[0] is packet:
+            return  # another copy, whose ACK must not be taken for that of the next packet
+        events.append(PacketDelivered(packet.encoded, accepted))
         self.report.packets_acknowledged += 1
         self.report.records_acknowledged += accepted
-        self._in_flight = None
+        self._unacknowledged.popleft()
         self._refused_in_a_row = 0
-        if self._records_left == 0:
+        if self._records_left == 0 and not self._unacknowledged:
             self._move(Action.FINISH)
 
     def _commanded(self, message: CommandMessage, events: list[DeviceEvent]) -> None:
@@ -338,14 +373,16 @@ class DeviceMachine:
             case Effect.DELETE_RECORDS:
                 events.append(RecordsDeleted())
 
-    def _resend(self, packet: bytes) -> None:
+    def _resend(self, packet: _Packet) -> None:
         self.report.packets_resent += 1
-        self.report.records_resent += self._in_flight_records
-        self._send(packet)
+        self.report.records_resent += packet.record_count
+        self._send([packet])
 
-    def _send(self, packet: bytes) -> None:
+    def _send(self, packets: list[_Packet]) -> None:
         self._move(Action.SEND)
-        self._connection.send_packet(packet)
+        self._awaited.extend(packets)
+        for packet in packets:
+            self._connection.send_packet(packet.encoded)
 
     def _break_off(self, complaint: str) -> None:
         self._move(Action.BREAK_OFF)
@@ -359,6 +396,10 @@ class DeviceMachine:
             return TRANSITIONS[self.state, action]
         except KeyError:
             raise RuntimeError(f"a device that is {self.state.name} cannot {action.name}") from None
+
+
+def _with_clock_off(record: AvlRecord, off_ms: int) -> AvlRecord:
+    return msgspec.structs.replace(record, timestamp_ms=max(0, record.timestamp_ms + off_ms))
 
 
 def _answer_frame(command: CommandMessage, answer: str) -> bytes:

@@ -49,6 +49,11 @@ class DeviceReport(msgspec.Struct, kw_only=True):
     records_deleted: int = 0
     """Records that were due, and by command were never sent. They count nowhere else."""
 
+    faults: dict[str, int] = msgspec.field(default_factory=dict)
+    """Name of each fault that was done on purpose, to how often it was."""
+    corrupt_acknowledged: int = 0
+    """Packets that the server acknowledged though the copy that it got was broken on purpose."""
+
     gave_up: bool = False
     """Whether the run ended because nothing went forward for too long."""
     duration_s: float = 0.0
@@ -58,5 +63,9 @@ class DeviceReport(msgspec.Struct, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every record that was sent was acknowledged, and nothing was given up."""
-        return not self.gave_up and self.records_acknowledged == self.records_sent
+        """Whether every record that was sent was acknowledged, none of them by mistake."""
+        return (
+            not self.gave_up
+            and not self.corrupt_acknowledged
+            and self.records_acknowledged == self.records_sent
+        )

@@ -4,6 +4,7 @@ import msgspec
 
 from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.emulator.answers import AnswerFault
+from teltonika.emulator.faults.plan import FaultPlan
 from teltonika.emulator.geofence import Geofence
 from teltonika.emulator.routes import Route
 from teltonika.emulator.tls import TlsSettings
@@ -40,6 +41,9 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Above it a device reports over-speeding; None is no limit."""
     geofence: Geofence | None = None
     """Whose border, crossed, makes an event."""
+
+    faults: FaultPlan = FaultPlan()
+    """What goes wrong on purpose."""
 
     ack_timeout_s: float = 10.0
     """How long an answer may take, to the IMEI as to a packet. Devices are set to 5 to 120."""
