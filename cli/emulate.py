@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from teltonika.cli.emulate_fault import FaultOption, fault_plan
 from teltonika.cli.emulate_fleet import (
     CountOption,
     DurationOption,
@@ -53,7 +54,7 @@ from teltonika.cli.emulate_tls import (
     TlsServerNameOption,
     tls_settings,
 )
-from teltonika.cli.emulate_view import LiveView, LogView
+from teltonika.cli.emulate_view import LiveView, LogView, told_faults
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
@@ -63,6 +64,7 @@ from teltonika.emulator import (
     DeviceLink,
     DeviceReport,
     EmulatorSettings,
+    FaultyLink,
     assemble_device,
 )
 
@@ -156,6 +158,7 @@ def emulate(
     ramp: RampOption = "0",
     duration: DurationOption = None,
     processes: ProcessesOption = 1,
+    fault: FaultOption = None,
     record: RecordOption = None,
     scenario: ScenarioOption = None,
     junit: JunitOption = None,
@@ -208,6 +211,7 @@ def emulate(
         center=parse_center(center),
         speed_limit_kmh=speed_limit,
         geofence=parse_geofence(geofence),
+        faults=fault_plan(fault),
         ack_timeout_s=ack_timeout,
         give_up_after_s=give_up_after,
         answer_delay_s=answer_delay,
@@ -234,7 +238,9 @@ def emulate(
     view = LiveView(line) if sys.stderr.isatty() and not json else LogView(line)
     with recording(record) as recorder, view:
         rng = Random(seed)  # noqa: S311 - lengths of pauses
-        link = DeviceLink(device, settings, rng, view, recorder)
+        link = (FaultyLink if settings.faults else DeviceLink)(
+            device, settings, rng, view, recorder
+        )
         if tls_insecure:
             view.unverified()
         run(_run_until_signal(link, view, duration))
@@ -246,6 +252,8 @@ def emulate(
         _print_table(report, target)
     if report.gave_up:
         fail(f"gave up: nothing was acknowledged for {give_up_after:g} s", FAILED)
+    if report.corrupt_acknowledged:
+        fail(f"{report.corrupt_acknowledged} broken packets were acknowledged", FAILED)
     if not report.complete:
         missing = report.records_sent - report.records_acknowledged
         fail(f"{missing} of {report.records_sent} records were never acknowledged", FAILED)
@@ -332,8 +340,11 @@ def _print_table(report: DeviceReport, target: str) -> None:
             ("broken frames", report.broken_frames),
             ("restarts", report.restarts),
             ("records deleted by command", report.records_deleted),
+            ("broken packets acknowledged", report.corrupt_acknowledged),
         )
         if count
     ]
     if troubles:
         typer.echo("; ".join(troubles))
+    if report.faults:
+        typer.echo("on purpose: " + told_faults(report.faults))

@@ -171,6 +171,8 @@ def run_fleet(
     if scenario is not None:
         _conclude(scenario, verdicts, view.seconds, junit, json=json)
         return
+    if counts.corrupt_acknowledged:
+        fail(f"{counts.corrupt_acknowledged} broken packets were acknowledged", FAILED)
     if not counts.complete:
         missing = counts.records_sent - counts.records_acknowledged
         names = ", ".join(counts.incomplete)

@@ -12,6 +12,11 @@ from teltonika.cli.output import printable
 from teltonika.emulator import DeviceMachine, DeviceObserver
 
 
+def told_faults(faults: dict[str, int]) -> str:
+    """How often each was done on purpose."""
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(faults.items()))
+
+
 class LogView(DeviceObserver):
     """A line for each thing that happens to a connection; shown between ``with`` and its end."""
 

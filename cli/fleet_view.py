@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from teltonika.cli.emulate_view import told_faults
 from teltonika.emulator import FleetCounts
 
 LINE_PERIOD_S = 10.0
@@ -139,6 +140,10 @@ def _table(counts: FleetCounts, rates: tuple[float, float]) -> Table:
         rows.append(("errors", _errors(counts), ""))
     for name, number, more in rows:
         table.add_row(name, number if isinstance(number, str) else f"{number:,}", more)
+    if counts.corrupt_acknowledged:
+        table.add_row("broken packets acknowledged", f"{counts.corrupt_acknowledged:,}", "")
+    if counts.faults:
+        table.add_row("on purpose", f"{sum(counts.faults.values()):,}", told_faults(counts.faults))
     common = sorted(counts.reasons.items(), key=lambda one: one[1], reverse=True)
     for reason, number in common[:REASONS]:
         table.add_row("", f"{number:,}", Text(reason))

@@ -24,6 +24,8 @@ from teltonika.emulator.events import (
     RecordsDeleted,
     Restarted,
 )
+from teltonika.emulator.faults import Fault, FaultPlan
+from teltonika.emulator.faulty_link import FaultyLink
 from teltonika.emulator.fleet import Fleet, FleetCounts
 from teltonika.emulator.fleet_processes import FleetProcesses
 from teltonika.emulator.geofence import Geofence
@@ -58,6 +60,9 @@ __all__ = [
     "DigitalOutput",
     "Drive",
     "EmulatorSettings",
+    "Fault",
+    "FaultPlan",
+    "FaultyLink",
     "Fleet",
     "FleetCounts",
     "FleetProcesses",

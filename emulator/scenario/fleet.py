@@ -26,6 +26,8 @@ class ScenarioFleet(Fleet):
     open when the end comes.
     """
 
+    may_inject = True
+
     def __init__(
         self,
         scenario: Scenario,

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from teltonika.codecs import AVL_CODECS
+from teltonika.emulator.faults.plan import Fault
 from teltonika.emulator.report import DeviceReport
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
@@ -33,6 +34,7 @@ class Verb(Enum):
     SLEEP = "sleep"
     REBOOT = "reboot"
     CODEC = "codec"
+    FAULT = "fault"
     ASK = "ask"
 
 
@@ -61,6 +63,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     for_s: Seconds | None = msgspec.field(name="for", default=None)
     codec: str | None = None
     """To change to."""
+    fault: Fault | None = None
+    """What is wrong with the next packet."""
     run: list[str] | None = None
     """A program and its arguments that make the server send a command."""
 
@@ -76,6 +80,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"{self.do.value} takes no `for`: it is done once")
         if (self.do is Verb.CODEC) != (self.codec is not None):
             raise ValueError("`codec` goes with do = 'codec', and only with it")
+        if (self.do is Verb.FAULT) != (self.fault is not None):
+            raise ValueError("`fault` goes with do = 'fault', and only with it")
+        if self.fault is Fault.NO_LUHN:
+            raise ValueError("no-luhn is no fault of a moment: give it to --fault")
         if (self.do is Verb.ASK) != bool(self.run):
             raise ValueError("`run`, a list of words, goes with do = 'ask', and only with it")
         if self.codec is not None:

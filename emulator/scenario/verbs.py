@@ -5,6 +5,7 @@ from collections.abc import Callable
 from teltonika.codecs import AVL_CODECS
 from teltonika.emulator.chauffeur import Chauffeur
 from teltonika.emulator.drive import Drive
+from teltonika.emulator.faulty_link import FaultyLink
 from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.scenario.step import Step, Verb
 
@@ -20,6 +21,8 @@ def do(step: Step, link: DeviceLink) -> None:
             link.sleep(step.for_s or 0.0)
         case Verb.REBOOT:
             link.restart()
+        case Verb.FAULT if isinstance(link, FaultyLink) and step.fault is not None:
+            link.inject(step.fault)
         case Verb.CODEC:
             codec = AVL_CODECS.by_name(step.codec or "")
             link.device.codec = codec

@@ -1,0 +1,280 @@
+"""Each fault, as a server sees it on the wire."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import cast
+
+import pytest
+
+from teltonika.codecs import (
+    AvlPacketReceived,
+    AvlRecord,
+    CrcFailed,
+    FrameSkipped,
+    ImeiReceived,
+    ProtocolViolation,
+    ServerConnection,
+    decode_packet,
+)
+from teltonika.emulator import (
+    DeviceMachine,
+    DeviceObserver,
+    EmulatorSettings,
+    FaultyLink,
+    assemble_device,
+)
+from teltonika.emulator.faults import Fault, FaultPlan, parse_faults
+
+IMEI = "356307042441013"
+START_MS = 1_760_000_000_000
+
+
+class Seen(asyncio.Protocol):
+    """One connection as the server saw it; answers as a right server does."""
+
+    def __init__(self, connections: list["Seen"]) -> None:
+        connections.append(self)
+        self.chunks: list[bytes] = []
+        self.records: list[AvlRecord] = []
+        self.complaints: list[str] = []
+        self.error: Exception | None = None
+        self.lost = asyncio.Event()
+        self._connection = ServerConnection()
+
+    @property
+    def imei(self) -> bytes:
+        return b"".join(self.chunks)[:17]
+
+    @property
+    def packets(self) -> bytes:
+        return b"".join(self.chunks)[17:]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.chunks.append(data)
+        for event in self._connection.receive_data(data):
+            match event:
+                case ImeiReceived():
+                    self._connection.accept()
+                case AvlPacketReceived(packet):
+                    self.records += packet.records
+                    self._connection.acknowledge(len(packet.records))
+                case CrcFailed(error) | FrameSkipped(error):
+                    self.complaints.append(error.code)
+                case ProtocolViolation(error):
+                    self.complaints.append(error.code)
+                    self._transport.close()
+                case _:
+                    pass
+        self._transport.write(self._connection.data_to_send())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.error = exc
+        self.lost.set()
+
+
+@asynccontextmanager
+async def recording_server() -> AsyncIterator[tuple[int, list[Seen]]]:
+    connections: list[Seen] = []
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Seen(connections), "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], connections
+        for seen in connections:
+            seen._transport.abort()
+            await seen.lost.wait()
+
+
+async def run(
+    plan: FaultPlan, *inject: Fault, records: int = 3, **more: object
+) -> tuple[list[Seen], FaultyLink]:
+    async with recording_server() as (port, connections):
+        settings = EmulatorSettings(
+            port=port,
+            **{
+                "records": records,
+                "interval_s": 0.0,
+                "start_ms": START_MS,
+                "ack_timeout_s": 0.15,
+                "first_retry_s": 0.01,
+                "give_up_after_s": 5.0,
+                "faults": plan,
+            }
+            | more,
+        )
+        link = FaultyLink(assemble_device(IMEI, settings, START_MS), settings, Random(1))
+        for fault in inject:
+            link.inject(fault)
+        await link.run()
+    assert link.device.report.complete
+    return connections, link
+
+
+async def injected(fault: Fault, **more: object) -> tuple[list[Seen], FaultyLink]:
+    connections, link = await run(FaultPlan(), fault, **more)
+    assert link.device.report.faults == {fault.value: 1}
+    return connections, link
+
+
+def distinct(connections: list[Seen]) -> list[int]:
+    return sorted({record.timestamp_ms for seen in connections for record in seen.records})
+
+
+async def test_split_comes_in_tiny_segments() -> None:
+    (seen,), _ = await injected(Fault.SPLIT, records=1)
+    assert len(seen.chunks) > 10
+    assert max(map(len, seen.chunks[1:])) < 20
+
+
+async def test_coalesce_does_not_wait_for_the_ack_of_the_first() -> None:
+    (seen,), link = await injected(Fault.COALESCE)
+    first = seen.chunks[1]
+    size = len(first) // 2
+    assert decode_packet(first[:size]).records[0].timestamp_ms == START_MS
+    assert decode_packet(first[size:]).records[0].timestamp_ms == START_MS + 1_000
+    assert len(seen.records) == link.device.report.records_acknowledged == 3
+
+
+async def test_delay_and_throttle_take_their_time() -> None:
+    loop = asyncio.get_running_loop()
+    for fault, least_s in ((Fault.DELAY, 0.1), (Fault.THROTTLE, 0.05)):
+        began = loop.time()
+        (seen,), _ = await injected(fault, records=1)
+        assert loop.time() - began >= least_s
+        assert len(seen.records) == 1
+    assert len(seen.chunks) >= 3
+
+
+@pytest.mark.parametrize("fault", [Fault.CRC, Fault.LENGTH, Fault.COUNTS, Fault.GARBAGE])
+async def test_what_is_corrupt_is_not_acknowledged_and_comes_right_again(fault: Fault) -> None:
+    connections, link = await injected(fault)
+    first, second = connections
+    assert first.records == []
+    assert decode_packet(second.chunks[1]).records[0].timestamp_ms == START_MS
+    assert first.packets != second.chunks[1]
+    assert len(second.records) == 3
+    assert link.device.report.records_resent == 1
+    if fault is not Fault.LENGTH:  # which may also ask for more bytes than there are
+        assert first.complaints != []
+
+
+async def test_duplicate_comes_twice_in_a_row_and_both_acks_are_taken() -> None:
+    (seen,), link = await injected(Fault.DUPLICATE)
+    size = len(seen.chunks[1]) // 2
+    assert seen.chunks[1][:size] == seen.chunks[1][size:]
+    assert [record.timestamp_ms - START_MS for record in seen.records] == [0, 0, 1_000, 2_000]
+    report = link.device.report
+    assert (report.records_acknowledged, report.wrong_acks, report.connections) == (3, 0, 1)
+
+
+async def test_a_dropped_ack_is_a_packet_sent_again() -> None:
+    (first, second), link = await injected(Fault.DROP_ACK)
+    assert first.packets == second.chunks[1]
+    assert link.device.report.ack_timeouts == 1
+
+
+async def test_cut_leaves_half_a_packet() -> None:
+    (first, second), _ = await injected(Fault.CUT)
+    assert first.error is None
+    whole = second.chunks[1]
+    assert first.packets == whole[: len(whole) // 2]
+
+
+async def test_rst_resets_the_connection() -> None:
+    (first, second), _ = await injected(Fault.RESET)
+    assert isinstance(first.error, ConnectionResetError)
+    assert distinct([second]) == [START_MS, START_MS + 1_000, START_MS + 2_000]
+
+
+class _Watch(DeviceObserver):
+    """Sets an event once the second connection has delivered two packets."""
+
+    def __init__(self) -> None:
+        self.delivered = asyncio.Event()
+
+    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
+        if device.report.connections == 2 and device.report.packets_acknowledged == 2:
+            self.delivered.set()
+
+
+async def test_half_open_says_nothing_more() -> None:
+    watch = _Watch()
+    async with recording_server() as (port, connections), asyncio.TaskGroup() as group:
+        settings = EmulatorSettings(port=port, records=0, interval_s=0.02, start_ms=START_MS)
+        device = assemble_device(IMEI, settings, START_MS)
+        link = FaultyLink(device, settings, Random(1), watch)
+        link.inject(Fault.HALF_OPEN)
+        group.create_task(link.run())
+        await watch.delivered.wait()
+        first, second = connections
+        assert not first.lost.is_set()
+        assert len(first.records) == 1
+        assert second.packets.startswith(first.packets)
+        link.stop()
+        await first.lost.wait()
+
+
+async def test_a_storm_is_ten_handshakes_without_a_packet() -> None:
+    connections, _ = await injected(Fault.STORM)
+    storm, last = connections[:-1], connections[-1]
+    assert len(storm) == 10
+    assert all(seen.packets == b"" for seen in storm)
+    assert all(seen.imei == last.imei for seen in storm)
+    assert len(last.records) == 3
+
+
+async def test_a_twin_says_the_same_imei_while_the_first_goes_on() -> None:
+    (first, twin), _ = await injected(Fault.TWIN)
+    assert twin.chunks == [first.imei]
+    assert len(first.records) == 3
+
+
+async def test_a_wrong_clock_is_years_off() -> None:
+    (seen,), _ = await injected(Fault.CLOCK)
+    years = [(record.timestamp_ms - START_MS) / 31_536_000_000 for record in seen.records]
+    assert abs(years[0]) > 2
+    assert years[1:] == [pytest.approx(0, abs=1e-3)] * 2
+
+
+async def test_a_server_that_acknowledges_what_is_broken_is_told_of() -> None:
+    async def believe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(17)
+        writer.write(b"\x01")
+        while await reader.read(10_000):
+            writer.write((1).to_bytes(4))
+        writer.close()
+
+    server = await asyncio.start_server(believe, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = EmulatorSettings(port=port, records=3, interval_s=0.0)
+    link = FaultyLink(assemble_device(IMEI, settings, START_MS), settings, Random(1))
+    link.inject(Fault.CRC)
+    async with server:
+        report = await link.run()
+    assert report.corrupt_acknowledged == 1
+    assert not report.complete
+
+
+async def test_the_same_seed_gives_the_same_bytes() -> None:
+    plan = parse_faults(["split=0.2,crc=0.1,garbage=0.1,duplicate=0.2,clock=0.1,cut=0.1"])
+
+    async def sent(seed: int) -> list[bytes]:
+        connections, _ = await run(plan, records=30, seed=seed, ack_timeout_s=0.05)
+        return [b"".join(seen.chunks) for seen in connections]
+
+    assert await sent(1) == await sent(1) != await sent(2)
+
+
+async def test_all_at_once_and_nothing_is_lost() -> None:
+    names = [
+        *("split", "coalesce", "delay", "throttle", "crc", "length", "counts", "garbage"),
+        *("duplicate", "drop-ack", "cut", "rst", "half-open", "storm", "twin"),
+    ]
+    plan = parse_faults(f"{name}=0.03" for name in names)
+    connections, link = await run(plan, records=150, ack_timeout_s=0.03)
+    assert distinct(connections) == [START_MS + 1_000 * number for number in range(150)]
+    assert len(link.device.report.faults) >= 12
