@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from teltonika.emulator import EmulatorSettings, assemble_device
-from teltonika.emulator.faults import Fault, FaultPlan, parse_faults
+from teltonika.emulator import DeviceReport, EmulatorSettings, assemble_device
+from teltonika.emulator.faults import Fault, FaultLine, FaultPlan, parse_faults
 from teltonika.emulator.faults.source import FaultSource
 
 
@@ -60,3 +60,17 @@ def test_no_luhn_is_drawn_for_each_device() -> None:
     wrong = assemble_device(imei, EmulatorSettings(faults=parse_faults(["no-luhn=1"])), 0)
     assert right.imei == imei
     assert wrong.imei == wrong.report.imei == "356307042441014"
+
+
+def test_what_is_broken_comes_once_and_alone() -> None:
+    """So that it is plain which packet an answer is for."""
+    plan = parse_faults(["crc=1,duplicate=1,coalesce=1,split=1"])
+    line = FaultLine(plan, Random(1), DeviceReport(imei=""))
+    assert line.draw(0.0) == {Fault.CRC, Fault.SPLIT}
+
+
+def test_a_packet_that_is_sent_again_has_no_fault_of_several() -> None:
+    plan = parse_faults(["duplicate=1,coalesce=1,clock=1,twin=1,storm=1,rst=1"])
+    line = FaultLine(plan, Random(1), DeviceReport(imei=""))
+    assert line.draw(0.0, again=True) == {Fault.RESET}
+    assert line.draw(0.0) == {Fault.STORM}
