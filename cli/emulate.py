@@ -25,6 +25,7 @@ from teltonika.cli.emulate_fleet import (
     parse_ramp,
     run_fleet,
 )
+from teltonika.cli.emulate_profile import ProfileOption, codec_from, profile_from
 from teltonika.cli.emulate_record import RecordOption, recording
 from teltonika.cli.emulate_route import (
     CenterOption,
@@ -58,7 +59,6 @@ from teltonika.cli.emulate_view import LiveView, LogView, told_faults
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json
-from teltonika.codecs import AVL_CODECS
 from teltonika.emulator import (
     AnswerFault,
     DeviceLink,
@@ -78,7 +78,13 @@ def emulate(
     port: Annotated[
         int, typer.Option(help="The server's TCP port.", min=1, max=65535)
     ] = DEFAULTS.port,
-    codec: Annotated[str, typer.Option(help="8, 8E or 16.")] = DEFAULTS.codec.name,
+    profile: ProfileOption = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="8, 8E or 16.", show_default=f"{DEFAULTS.codec.name}, or that of the profile"
+        ),
+    ] = None,
     records: Annotated[
         int | None,
         typer.Option(
@@ -88,8 +94,14 @@ def emulate(
         ),
     ] = None,
     records_per_packet: Annotated[
-        int, typer.Option(help="AVL records in one packet.", min=1, max=255)
-    ] = DEFAULTS.records_per_packet,
+        int | None,
+        typer.Option(
+            help="AVL records in one packet.",
+            min=1,
+            max=255,
+            show_default=f"{DEFAULTS.records_per_packet}, or that of the profile",
+        ),
+    ] = None,
     interval: Annotated[
         float,
         typer.Option(
@@ -109,11 +121,14 @@ def emulate(
         ),
     ] = None,
     ack_timeout: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Seconds to wait for an answer before reconnecting.", min=0.01, max=MAX_SECONDS
+            help="Seconds to wait for an answer before reconnecting.",
+            min=0.01,
+            max=MAX_SECONDS,
+            show_default=f"{DEFAULTS.ack_timeout_s:g}, or that of the profile",
         ),
-    ] = DEFAULTS.ack_timeout_s,
+    ] = None,
     give_up_after: Annotated[
         float,
         typer.Option(
@@ -171,10 +186,8 @@ def emulate(
     (getinfo, getgps, setdigout, ...). Ctrl-C waits for the packet in flight; a
     second one does not. Exits with 1 if a record was never acknowledged.
     """
-    try:
-        avl_codec = AVL_CODECS.by_name(codec)
-    except ValueError as error:
-        fail(f"--codec: {error}", USAGE)
+    tracker = profile_from(profile)
+    avl_codec = codec_from(codec, tracker)
     imeis = fleet_imeis(imei, count, imei_file)
     ramp_per_s = parse_ramp(ramp)
     check_junit(junit, scenario)
@@ -196,7 +209,7 @@ def emulate(
         ),
         codec=avl_codec,
         records=records,
-        records_per_packet=records_per_packet,
+        records_per_packet=records_per_packet or (tracker or DEFAULTS).records_per_packet,
         interval_s=interval,
         seed=seed,
         start_ms=None if start_time is None else _parse_start_time(start_time),
@@ -211,8 +224,9 @@ def emulate(
         center=parse_center(center),
         speed_limit_kmh=speed_limit,
         geofence=parse_geofence(geofence),
+        profile=tracker,
         faults=fault_plan(fault),
-        ack_timeout_s=ack_timeout,
+        ack_timeout_s=ack_timeout or (tracker or DEFAULTS).ack_timeout_s,
         give_up_after_s=give_up_after,
         answer_delay_s=answer_delay,
         answer_fault=answer_fault,

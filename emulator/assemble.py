@@ -5,10 +5,11 @@ from random import Random
 from teltonika.codecs import AVL_CODECS
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.faults.plan import Fault
+from teltonika.emulator.io_layout import IoLayout
 from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.settings import EmulatorSettings
-from teltonika.emulator.unit import Unit
+from teltonika.emulator.unit import FMB120_VERSION, Unit
 from teltonika.emulator.vehicle import Vehicle
 
 SERVER_DOMAIN = 2004
@@ -38,6 +39,7 @@ def assemble_device(
             SERVER_PROTOCOL: "0",
         },
         rng=Random(f"{settings.seed}/{imei}/unit"),  # noqa: S311 - numbers on a label
+        getver=settings.profile.getver if settings.profile else FMB120_VERSION,
     )
     rng = Random(f"{settings.seed}/{imei}")  # noqa: S311 - a drive is no secret
     drive = Drive(
@@ -49,6 +51,7 @@ def assemble_device(
         mover=_mover(rng, settings, number),
         speed_limit_kmh=settings.speed_limit_kmh,
         geofence=settings.geofence,
+        layout=_layout(imei, settings),
     )
     return DeviceMachine(
         _said_imei(imei, settings),
@@ -67,6 +70,13 @@ def _said_imei(imei: str, settings: EmulatorSettings) -> str:
     if rng.random() >= chance:
         return imei
     return f"{imei[:-1]}{(int(imei[-1]) + 1) % 10}"
+
+
+def _layout(imei: str, settings: EmulatorSettings) -> IoLayout | None:
+    if settings.profile is None:
+        return None
+    rng = Random(f"{settings.seed}/{imei}/io")  # noqa: S311 - values that wander
+    return IoLayout(settings.profile, rng)
 
 
 def _mover(rng: Random, settings: EmulatorSettings, number: int) -> Mover:

@@ -83,10 +83,11 @@ def _getinfo(unit: Unit, report: DeviceReport, _: re.Match[str]) -> str:
 
 def _getver(unit: Unit, report: DeviceReport, _: re.Match[str]) -> str:
     year, month, day, hour, minute, _second = _moment(unit.started_ms)
-    return (
-        f"Ver:03.27.07_00 GPS:AXN_5.10_3333 Hw:FMB120 Mod:15 IMEI:{unit.imei} "
-        f"Init:{year}-{month}-{day} {hour}:{minute} Uptime:{unit.uptime_s} MAC:{unit.mac} "
-        "SPC:1(0) AXL:0 OBD:0 BL:1.6 BT:4"
+    return unit.getver.format(
+        imei=unit.imei,
+        init=f"{year}-{month}-{day} {hour}:{minute}",
+        uptime_s=unit.uptime_s,
+        mac=unit.mac,
     )
 
 

@@ -10,7 +10,8 @@ from random import Random
 from teltonika.codecs import AvlRecord, GenerationType, IoElements, Priority
 from teltonika.emulator.driving_events import DrivingEvent, DrivingWatch
 from teltonika.emulator.geofence import Geofence
-from teltonika.emulator.gnss import GNSS_STATUS, SPEED, without_fix
+from teltonika.emulator.gnss import without_fix
+from teltonika.emulator.io_layout import IoLayout
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.vehicle import Vehicle
@@ -18,6 +19,8 @@ from teltonika.emulator.vehicle import Vehicle
 IGNITION = 239
 MOVEMENT = 240
 GSM_SIGNAL = 21  # 1 to 5
+GNSS_STATUS = 69  # 1: on, with a fix; 2: on, without one
+SPEED = 24  # km/h
 SLEEP_MODE = 200  # 0: a device that records every few seconds does not sleep
 EXTERNAL_VOLTAGE = 66  # mV
 BATTERY_VOLTAGE = 67  # mV
@@ -53,6 +56,8 @@ class Drive:
     about stands among the IO elements of its record, and nowhere else, but that a tracker without
     its battery and one that is towed say so in all records.
 
+    With ``layout`` records have the elements of a profile, else those of an FMB120.
+
     Without a GNSS fix a record repeats the place of the last one that had it.
     """
 
@@ -63,6 +68,7 @@ class Drive:
         "_ignition",
         "_index",
         "_last_fix",
+        "_layout",
         "_movement",
         "_outputs",
         "_pending",
@@ -89,9 +95,11 @@ class Drive:
         mover: Mover | None = None,
         speed_limit_kmh: float | None = None,
         geofence: Geofence | None = None,
+        layout: IoLayout | None = None,
     ) -> None:
         self.vehicle = mover or Vehicle(rng)
         self._rng = rng
+        self._layout = layout
         self._start_ms = start_ms
         self._period_s = period_s
         self._generation_type = generation_type
@@ -242,17 +250,20 @@ class Drive:
             *(MOVEMENT, int(self._movement)),
             *(GSM_SIGNAL, self._gsm_signal),
             *(SLEEP_MODE, 0),
-            *(GNSS_STATUS, 1),
+            *(GNSS_STATUS, 1 if self._has_fix else 2),
             *(DIGITAL_OUTPUT_1, self._outputs[0].level),
             *(DIGITAL_OUTPUT_2, self._outputs[1].level),
             *more,
             *(EXTERNAL_VOLTAGE, 0 if self._unplugged else external_voltage),
             *(BATTERY_VOLTAGE, 4_050 + int(40 * random())),
-            *(SPEED, speed),
+            *(SPEED, speed if self._has_fix else 0),
             *(GNSS_PDOP, hdop + 6),
             *(GNSS_HDOP, hdop),
             *(ACTIVE_GSM_OPERATOR, _OPERATOR),
             *(TOTAL_ODOMETER, int(vehicle.odometer_m)),
             *(TRIP_ODOMETER, int(vehicle.trip_m - self._untripped_m)),
         )
-        return IoElements(counts, pairs)
+        if self._layout is None:
+            return IoElements(counts, pairs)
+        known = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        return self._layout.arrange(known, dict(zip(more[::2], more[1::2], strict=True)))

@@ -6,6 +6,7 @@ from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.emulator.answers import AnswerFault
 from teltonika.emulator.faults.plan import FaultPlan
 from teltonika.emulator.geofence import Geofence
+from teltonika.emulator.profiles.profile import Profile
 from teltonika.emulator.routes import Route
 from teltonika.emulator.tls import TlsSettings
 from teltonika.emulator.vehicle import VILNIUS
@@ -42,6 +43,9 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     geofence: Geofence | None = None
     """Whose border, crossed, makes an event."""
 
+    profile: Profile | None = None
+    """What the tracker is; its codec and its time-outs are settings of their own. None is an FMB120
+    with the elements that every record is known for."""
     faults: FaultPlan = FaultPlan()
     """What goes wrong on purpose."""
 

@@ -6,6 +6,12 @@ from random import Random
 from teltonika.codecs import AvlRecord
 from teltonika.emulator.outputs import DigitalOutput
 
+VERSION_FIELDS = ("imei", "init", "uptime_s", "mac")
+FMB120_VERSION = (
+    "Ver:03.27.07_00 GPS:AXN_5.10_3333 Hw:FMB120 Mod:15 IMEI:{imei} Init:{init} "
+    "Uptime:{uptime_s} MAC:{mac} SPC:1(0) AXL:0 OBD:0 BL:1.6 BT:4"
+)
+
 
 class Unit:
     """One device's memory, outputs and numbers. It has no clock: `tick` says what time it is.
@@ -16,6 +22,7 @@ class Unit:
 
     __slots__ = (
         "cell_id",
+        "getver",
         "iccid",
         "imei",
         "lac",
@@ -34,9 +41,12 @@ class Unit:
         now_ms: int = 0,
         parameters: Mapping[int, str] | None = None,
         rng: Random | None = None,
+        getver: str = FMB120_VERSION,
     ) -> None:
         rng = rng or Random(imei)  # noqa: S311 - not to be secret, but the same again
         self.imei = imei
+        self.getver = getver
+        """The answer to that command; `VERSION_FIELDS` in braces."""
         self.now_ms = now_ms
         """Unix, ms: the time of the last `tick`."""
         self.started_ms = now_ms

@@ -1,0 +1,42 @@
+"""How `teltonika emulate` is told what model the devices are."""
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from teltonika.cli.errors import USAGE, fail
+from teltonika.codecs import AVL_CODECS, AvlCodec
+from teltonika.emulator import EmulatorSettings
+from teltonika.emulator.profiles import Profile, ProfileError, built_in_profiles, read_profile
+
+ProfileOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="What model the device is: its IO elements, its codec, its time-outs, its answer to "
+        f"getver. One of {', '.join(built_in_profiles())}, or a TOML file of your own.",
+        show_default="as an FMB120",
+    ),
+]
+
+
+def profile_from(name: str | None) -> Profile | None:
+    """Ends the command with a sentence where it is none."""
+    try:
+        return None if name is None else read_profile(name)
+    except ProfileError as error:
+        fail(f"--profile: {error}", USAGE)
+
+
+def codec_from(name: str | None, profile: Profile | None) -> AvlCodec:
+    """That of --codec, or the one that the profile is set to."""
+    if name is None:
+        return profile.codecs[0] if profile else EmulatorSettings().codec
+    try:
+        codec = AVL_CODECS.by_name(name)
+    except ValueError as error:
+        fail(f"--codec: {error}", USAGE)
+    if profile is not None and codec not in profile.codecs:
+        spoken = ", ".join(one.name for one in profile.codecs)
+        fail(f"--codec: {profile.name} speaks {spoken}, not {codec.name}", USAGE)
+    return codec

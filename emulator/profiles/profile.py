@@ -1,0 +1,34 @@
+"""A profile, checked."""
+
+import msgspec
+
+from teltonika.codecs import AvlCodec
+
+
+class Element(msgspec.Struct, frozen=True):
+    """An IO element of every record."""
+
+    io_id: int
+    width: int
+    """Bytes: 1, 2, 4 or 8."""
+    driven: int | None
+    """The id under which the drive knows its value; None where the profile says it."""
+    low: int = 0
+    high: int = 0
+    """Between these, both included, the value wanders; unsigned, as it is on the wire."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of tracker, or one that somebody made up."""
+
+    name: str
+    model: str
+    """As the IO dictionary calls it: FMB920."""
+    codecs: tuple[AvlCodec, ...]
+    """Those it speaks; the first is what it is set to."""
+    elements: tuple[Element, ...]
+    """In the order of the wire: by width."""
+    getver: str
+    """The answer to that command; names in braces are replaced."""
+    ack_timeout_s: float
+    records_per_packet: int

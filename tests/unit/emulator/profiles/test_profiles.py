@@ -1,0 +1,177 @@
+"""Profiles: those that come along, and what is wrong with others."""
+
+from itertools import islice, pairwise
+from pathlib import Path
+
+import pytest
+
+from teltonika.codecs import AVL_CODECS, AvlRecord, decode_packet, encode_packet
+from teltonika.codecs.io_catalog import io_catalog
+from teltonika.emulator import EmulatorSettings, assemble_device
+from teltonika.emulator import drive as drive_module
+from teltonika.emulator.commands import execute
+from teltonika.emulator.profiles import ProfileError, built_in_profiles, read_profile
+from teltonika.emulator.profiles.driven import DRIVEN
+
+IMEI = "356307042441013"
+START_MS = 1_760_000_000_000
+RIGHT = """
+model = "FMB120"
+codecs = ["8E"]
+getver = "Ver:1 IMEI:{imei}"
+elements = ["Ignition", 66, "Dallas Temperature 1"]
+
+[values]
+"Dallas Temperature 1" = [-50, 250]
+
+[sending]
+ack_timeout_s = 20
+"""
+
+
+def records(name: str, count: int = 300, seed: int = 1) -> list[AvlRecord]:
+    profile = read_profile(name)
+    settings = EmulatorSettings(
+        profile=profile, codec=profile.codecs[0], start_ms=START_MS, seed=seed
+    )
+    return list(islice(assemble_device(IMEI, settings, START_MS).records, count))
+
+
+def test_the_ones_that_come_along() -> None:
+    assert built_in_profiles() == ["fmb120", "fmb640", "fmb920", "fmc130", "tat100"]
+
+
+@pytest.mark.parametrize("name", ["fmb120", "fmb640", "fmb920", "fmc130", "tat100"])
+def test_records_have_its_elements_in_widths_of_the_dictionary(name: str) -> None:
+    profile = read_profile(name)
+    assert profile.model == name.upper()
+    wanted = {element.io_id for element in profile.elements}
+    for record in records(name):
+        ids = [element.id for element in record.io]
+        assert len(ids) == len(set(ids))
+        assert wanted <= set(ids)
+        for element in record.io:
+            row = io_catalog().by_id(element.id, profile.model)
+            if element.id in wanted:
+                assert row is not None
+                assert element.width == row.width
+    for codec in profile.codecs:
+        reasons = codec.name == "16"
+        settings = EmulatorSettings(profile=profile, codec=codec)
+        some = tuple(islice(assemble_device(IMEI, settings, START_MS).records, 20))
+        decoded = decode_packet(encode_packet(codec, some)).records
+        assert decoded == some
+        assert all((record.generation_type is not None) == reasons for record in some)
+
+
+def test_what_the_drive_knows_comes_from_the_drive() -> None:
+    settings = EmulatorSettings(start_ms=START_MS, seed=1)
+    plain = list(islice(assemble_device(IMEI, settings, START_MS).records, 300))
+    for with_profile, without in zip(records("fmb920"), plain, strict=True):
+        assert with_profile.timestamp_ms == without.timestamp_ms
+        assert with_profile.latitude_e7 == without.latitude_e7
+        for io_id in (239, 240, 66, 67, 24, 16, 199, 21):
+            assert with_profile.io.get(io_id) == without.io.get(io_id)
+    assert any(record.io.get(239) for record in plain)
+
+
+def test_the_drive_calls_them_by_the_ids_it_has() -> None:
+    for name, constant in (
+        ("Ignition", drive_module.IGNITION),
+        ("GNSS Status", drive_module.GNSS_STATUS),
+        ("Speed", drive_module.SPEED),
+        ("Total Odometer", drive_module.TOTAL_ODOMETER),
+        ("External Voltage", drive_module.EXTERNAL_VOLTAGE),
+    ):
+        assert DRIVEN[name] == constant
+
+
+def test_values_wander_in_their_range_and_signed_ones_are_twos_complement(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RIGHT)
+    values = [record.io.get(72) for record in records(str(path), 2_000)]
+    signed = [value - (1 << 32) if value >> 31 else value for value in values if value is not None]
+    assert -50 <= min(signed) < 0 < max(signed) <= 250
+    steps = [abs(after - before) for before, after in pairwise(signed)]
+    assert 0 < max(steps) <= 6
+    assert values == [record.io.get(72) for record in records(str(path), 2_000)]
+    assert values != [record.io.get(72) for record in records(str(path), 2_000, seed=2)]
+
+
+@pytest.mark.parametrize("name", ["fmb120", "fmb640", "fmb920", "fmc130", "tat100"])
+def test_getver_says_the_model(name: str) -> None:
+    device = assemble_device(IMEI, EmulatorSettings(profile=read_profile(name)), START_MS)
+    execution = execute(b"getver", device.unit, device.report)
+    assert execution is not None
+    assert f"Hw:{name.upper()} " in execution.answer
+    assert f"IMEI:{IMEI} Init:2025-10-9 8:53 Uptime:0 MAC:60BDD0" in execution.answer
+
+
+def test_a_profile_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RIGHT)
+    profile = read_profile(str(path))
+    assert (profile.name, profile.model, profile.ack_timeout_s) == ("own", "FMB120", 20)
+    assert profile.codecs == (AVL_CODECS.by_name("8E"),)
+    assert [element.io_id for element in profile.elements] == [239, 66, 72]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (("FMB120", "FMB121x"), "line 2: model: 'FMB121x' is not in the IO dictionary"),
+        (('["8E"]', '["9"]'), "line 3: codecs: .*9"),
+        (('["8E"]', "[]"), "line 3: codecs: expected a list"),
+        (("{imei}", "{imie}"), "line 4: getver: the names in braces are imei"),
+        (('"Ignition"', '"Ignitoin"'), "line 5: elements: .*'Ignitoin'; did you mean 'Ignition'"),
+        (("66,", "66, 66,"), "line 5: elements: External Voltage stands there twice"),
+        (("66,", '"Battery Level",'), r"line 5: elements: say under \[values\] what Battery Level"),
+        (("66,", "70000,"), "line 5: elements: FMB120 has no IO element 70000"),
+        (
+            ("[-50, 250]", "[250, -50]"),
+            r"line 8: \[values\] Dallas Temperature 1: expected a number",
+        ),
+        (("[-50, 250]", "'x'"), r"line 8: \[values\] Dallas .*found 'x'"),
+        (("[-50, 250]", "[0, 9999999999]"), r"line 8: \[values\] Dallas .*expected -2147483648 to"),
+        (
+            ('"Dallas Temperature 1" =', '"Speed" = 1\n"Dallas Temperature 1" ='),
+            "line 8: .*Speed: is not among",
+        ),
+        (
+            ("ack_timeout_s = 20", "ack_timeout_s = 'x'"),
+            r"line 11: \[sending\] ack_timeout_s: expected a number",
+        ),
+        (("ack_timeout_s = 20", "ack_timeout_s = 0"), "line 11: .*expected 1 to 86400, found 0"),
+        (
+            ("ack_timeout_s", "ack_timout_s"),
+            "line 11: .*no field of a profile; did you mean 'ack_timeout_s'",
+        ),
+        (("codecs", "codec"), "codec: is no field of a profile; did you mean 'codecs'"),
+        (("[values]", "[values"), "line 7"),
+    ],
+)
+def test_what_is_wrong_is_named_with_line_and_field(
+    tmp_path: Path, wrong: tuple[str, str], complaint: str
+) -> None:
+    path = tmp_path / "own.toml"
+    assert wrong[0] in RIGHT
+    path.write_text(RIGHT.replace(wrong[0], wrong[1], 1))
+    with pytest.raises(ProfileError, match=complaint):
+        read_profile(str(path))
+
+
+def test_codec_8_has_no_ids_above_255(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    text = RIGHT.replace('["8E"]', '["8E", "8"]').replace("66", '"BT Status"')
+    path.write_text(text.replace("[values]", '[values]\n"BT Status" = 1'))
+    with pytest.raises(
+        ProfileError, match="line 3: codecs: codec 8 cannot carry BT Status: its id is 263"
+    ):
+        read_profile(str(path))
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"'fmb9' is none of fmb120, .*, and no TOML file"):
+        read_profile("fmb9")
+    with pytest.raises(ProfileError, match=r"cannot read .*: No such file"):
+        read_profile(str(tmp_path / "none.toml"))
