@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from teltonika.cli.emulate_profile import profile_from
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.output import print_json, printable
 from teltonika.codecs import parse_imei
 from teltonika.emulator.conformance import (
     FIRST_IMEI,
+    SUITE,
     CaseResult,
     Group,
     Outcome,
@@ -23,6 +25,7 @@ from teltonika.emulator.conformance import (
     case_object,
     check_listens,
     explained,
+    profile_group,
     run_cases,
     select_cases,
     summarise,
@@ -57,6 +60,15 @@ def conform(
     imei: Annotated[
         str, typer.Option(help="The first IMEI; each case takes two of those behind it.")
     ] = FIRST_IMEI,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Also send what a device of this model sends, as `emulate --profile` does: the "
+            "group profile.",
+            show_default="none",
+        ),
+    ] = None,
     unknown_imei: Annotated[
         str | None,
         typer.Option(help="An IMEI that the server must refuse.", show_default=False),
@@ -90,8 +102,10 @@ def conform(
 
     The server stores what it acknowledges: give it a test's data directory.
     """
+    tracker = profile_from(profile)
+    suite = SUITE if tracker is None else (*SUITE, profile_group(tracker))
     try:
-        groups = select_cases(case or ())
+        groups = select_cases(case or (), suite)
     except ValueError as error:
         fail(f"--case: {error}", USAGE)
     if list_:

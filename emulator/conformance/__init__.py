@@ -2,6 +2,7 @@
 
 from teltonika.emulator.conformance.bench import FIRST_IMEI, Bench, Target, numbered_imei
 from teltonika.emulator.conformance.case import Case, Group, Needs, Requirement
+from teltonika.emulator.conformance.cases.profile import profile_group
 from teltonika.emulator.conformance.device_socket import DeviceSocket, Unexpected
 from teltonika.emulator.conformance.patience import Patience
 from teltonika.emulator.conformance.report import (
@@ -39,6 +40,7 @@ __all__ = [
     "check_listens",
     "explained",
     "numbered_imei",
+    "profile_group",
     "run_case",
     "run_cases",
     "select_cases",

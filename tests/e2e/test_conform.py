@@ -13,8 +13,18 @@ import pytest
 from broken_servers import LittleServer, Rule
 from own_valkey import OwnValkey
 from serving import TELTONIKA, ServerProcess, run_teltonika
+from tiny_server import Answer, TinyServer
 
-from teltonika.emulator.conformance import FIRST_IMEI, numbered_imei
+from teltonika.emulator.conformance import (
+    FIRST_IMEI,
+    Outcome,
+    Patience,
+    Target,
+    numbered_imei,
+    profile_group,
+    run_cases,
+)
+from teltonika.emulator.profiles import read_profile
 
 StartServer = Callable[..., ServerProcess]
 UNKNOWN_IMEI = "359999999999996"
@@ -152,3 +162,25 @@ def test_the_list_names_each_case_with_its_sentence() -> None:
     objects = [json.loads(line) for line in told.splitlines()]
     assert len(objects) == result.stdout.count("    why: ") >= 60
     assert all(found["source"] and found["expects"] for found in objects)
+
+
+def test_a_profile_brings_cases_of_its_own(server: ServerProcess) -> None:
+    result = run_teltonika(
+        *("conform", f"127.0.0.1:{server.port}", "--profile", "fmb640", "--case", "profile"),
+        "--json",
+    )
+    assert result.returncode == 0, result.stderr
+    *cases, summary = map(json.loads, result.stdout.splitlines())
+    assert summary["passed"] == len(cases) == 4
+    stored = server.payloads()
+    assert len(stored) == 2 * 255  # the one record is the first of the full packet
+    assert all("10" not in payload["attributes"] for payload in stored)
+    assert {"78", "70", "239"} <= stored[0]["attributes"].keys()
+
+
+async def test_a_server_that_counts_wrong_fails_the_cases_of_a_profile() -> None:
+    group = profile_group(read_profile("tat100"))
+    async with TinyServer([Answer.RIGHT, Answer.WRONG], [Answer.RIGHT, Answer.WRONG]) as server:
+        target = Target(host="127.0.0.1", port=server.port, patience=Patience(answer_s=0.5))
+        results = [result async for result in run_cases((group,), target)]
+    assert [result.outcome for result in results] == [Outcome.FAILED] * 2
