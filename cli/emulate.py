@@ -25,7 +25,13 @@ from teltonika.cli.emulate_fleet import (
     parse_ramp,
     run_fleet,
 )
-from teltonika.cli.emulate_profile import ProfileOption, codec_from, profile_from
+from teltonika.cli.emulate_profile import (
+    ProfileOption,
+    RoamingOption,
+    codec_from,
+    paces_from,
+    profile_from,
+)
 from teltonika.cli.emulate_record import RecordOption, recording
 from teltonika.cli.emulate_route import (
     CenterOption,
@@ -103,14 +109,16 @@ def emulate(
         ),
     ] = None,
     interval: Annotated[
-        float,
+        float | None,
         typer.Option(
             help="Seconds between packets; their records share them evenly. 0 sends as fast as "
             "it is acknowledged, records that are one second apart.",
             min=0,
             max=MAX_SECONDS,
+            show_default=f"{DEFAULTS.interval_s:g}, or the periods of the profile",
         ),
-    ] = DEFAULTS.interval_s,
+    ] = None,
+    roaming: RoamingOption = False,
     seed: Annotated[int, typer.Option(help="Another seed is another drive.")] = DEFAULTS.seed,
     start_time: Annotated[
         str | None,
@@ -210,7 +218,7 @@ def emulate(
         codec=avl_codec,
         records=records,
         records_per_packet=records_per_packet or (tracker or DEFAULTS).records_per_packet,
-        interval_s=interval,
+        interval_s=DEFAULTS.interval_s if interval is None else interval,
         seed=seed,
         start_ms=None if start_time is None else _parse_start_time(start_time),
         route=route_from(
@@ -225,6 +233,8 @@ def emulate(
         speed_limit_kmh=speed_limit,
         geofence=parse_geofence(geofence),
         profile=tracker,
+        paces=paces_from(tracker, interval, roaming=roaming),
+        roaming=roaming,
         faults=fault_plan(fault),
         ack_timeout_s=ack_timeout or (tracker or DEFAULTS).ack_timeout_s,
         give_up_after_s=give_up_after,
@@ -354,6 +364,7 @@ def _print_table(report: DeviceReport, target: str) -> None:
             ("broken frames", report.broken_frames),
             ("restarts", report.restarts),
             ("records deleted by command", report.records_deleted),
+            ("records overwritten in the buffer", report.records_overwritten),
             ("broken packets acknowledged", report.corrupt_acknowledged),
         )
         if count

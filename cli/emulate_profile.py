@@ -7,7 +7,13 @@ import typer
 from teltonika.cli.errors import USAGE, fail
 from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.emulator import EmulatorSettings
-from teltonika.emulator.profiles import Profile, ProfileError, built_in_profiles, read_profile
+from teltonika.emulator.profiles import (
+    Paces,
+    Profile,
+    ProfileError,
+    built_in_profiles,
+    read_profile,
+)
 
 ProfileOption: TypeAlias = Annotated[
     str | None,
@@ -18,6 +24,19 @@ ProfileOption: TypeAlias = Annotated[
         show_default="as an FMB120",
     ),
 ]
+
+RoamingOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(help="The devices are abroad: with the periods that their profile has for that."),
+]
+
+
+def paces_from(profile: Profile | None, interval: float | None, *, roaming: bool) -> Paces | None:
+    """The periods of the profile, unless --interval is given."""
+    paces = profile.paces if profile else None
+    if roaming and (paces is None or interval is not None):
+        fail("--roaming: it takes a --profile with periods, and no --interval", USAGE)
+    return None if interval is not None else paces
 
 
 def profile_from(name: str | None) -> Profile | None:

@@ -8,6 +8,7 @@ from teltonika.emulator.faults.plan import Fault
 from teltonika.emulator.io_layout import IoLayout
 from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.mover import Mover
+from teltonika.emulator.record_buffer import RecordBuffer
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.unit import FMB120_VERSION, Unit
 from teltonika.emulator.vehicle import Vehicle
@@ -53,7 +54,7 @@ def assemble_device(
         geofence=settings.geofence,
         layout=_layout(imei, settings),
     )
-    return DeviceMachine(
+    machine = DeviceMachine(
         _said_imei(imei, settings),
         settings.codec,
         drive,
@@ -61,6 +62,11 @@ def assemble_device(
         records_per_packet=settings.records_per_packet,
         record_count=settings.records or None,
     )
+    if settings.paces is not None:
+        machine.records = RecordBuffer(
+            drive, settings.paces, machine.report, roaming=settings.roaming
+        )
+    return machine
 
 
 def _said_imei(imei: str, settings: EmulatorSettings) -> str:

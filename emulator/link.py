@@ -24,6 +24,7 @@ from teltonika.emulator.events import (
 from teltonika.emulator.machine import DeviceMachine, DeviceState
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.reasons import why_lost, why_not_connected
+from teltonika.emulator.record_buffer import RecordBuffer
 from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
@@ -34,6 +35,9 @@ of a command."""
 
 MAX_ABANDONED = 4
 """Connections that are left without a word; of more, the oldest is cut."""
+
+LOOK_S = 1.0
+"""How often a device with a buffer of records looks whether there is one to make."""
 
 JITTER = 0.1
 """Of the interval: by so much at most a device of a fleet sends later than is due."""
@@ -82,6 +86,8 @@ class DeviceLink:
         "_away_s",
         "_away_why",
         "_backoff",
+        "_began",
+        "_buffer",
         "_due",
         "_ends_now",
         "_jitter_s",
@@ -132,6 +138,9 @@ class DeviceLink:
         self._woken = asyncio.Event()
         self._stopping = False
         self._running = False
+        records = device.records
+        self._buffer = records if isinstance(records, RecordBuffer) else None
+        self._began = 0.0  # when the first record is made, in the loop's time
         self._ends_now = False  # the connection, and the next one comes without a pause
         self._abandons = False  # the connection, without a word to the server
         self._abandoned: deque[asyncio.Transport] = deque()
@@ -159,7 +168,7 @@ class DeviceLink:
         """
         self._loop = asyncio.get_running_loop()
         started = perf_counter()
-        self._due = self._loop.time() + self._phase_s
+        self._due = self._began = self._loop.time() + self._phase_s
         report = self.device.report
         if self._stopping:
             return report
@@ -218,7 +227,10 @@ class DeviceLink:
     def sleep(self, seconds: float) -> None:
         """Close the connection for so long; what becomes due meanwhile is never recorded."""
         self._leave(seconds, "it sleeps")
-        if self._settings.interval_s:
+        if self._buffer is not None:
+            ends_s = self._loop.time() - self._began + seconds
+            self._buffer.advance(ends_s * 1000, asleep=True)
+        elif self._settings.interval_s:
             packets = ceil(seconds / self._settings.interval_s)
             self.device.skip(packets)
             self._due += packets * self._settings.interval_s
@@ -361,7 +373,10 @@ class DeviceLink:
         match self.device.state:
             case DeviceState.READY:
                 self._patience.reschedule(None)  # nothing is wanted from the server
-                step = (self._due + self._late_s, self._send_next)
+                step = (
+                    self._due + self._late_s,
+                    self._send_next if self._buffer is None else self._look,
+                )
             case DeviceState.AWAITING_ANSWER | DeviceState.AWAITING_ACK:
                 step = (self._answer_due, self.device.answer_timed_out)
             case _:
@@ -379,6 +394,18 @@ class DeviceLink:
         self._tick()
         self._queue_next()
         self._write()
+
+    def _look(self) -> None:
+        """Record what there is to record, and send if it is time."""
+        buffer, now_ms = self._buffer, (self._loop.time() - self._began) * 1000
+        if buffer is None:
+            return
+        buffer.advance(now_ms)
+        if buffer.is_due(now_ms):
+            self._send_next()
+            self._due = self._loop.time()
+        else:
+            self._due = self._loop.time() + LOOK_S
 
     def _queue_next(self) -> None:
         self.device.send_next()
@@ -423,6 +450,9 @@ class DeviceLink:
     def _skip_overdue(self) -> None:
         """Leave out the packets that are due. Without an interval no record has a time to be due:
         each is made to be sent."""
+        if self._buffer is not None:
+            self.device.report.records_deleted += self._buffer.clear()
+            return
         overdue_s = self._loop.time() - self._due
         if self._settings.interval_s and overdue_s >= 0:
             packets = 1 + int(overdue_s / self._settings.interval_s)

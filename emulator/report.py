@@ -49,6 +49,8 @@ class DeviceReport(msgspec.Struct, kw_only=True):
     records_deleted: int = 0
     """Records that were due, and by command were never sent. They count nowhere else."""
 
+    records_overwritten: int = 0
+    """Records that a full buffer lost before they were sent. They count nowhere else."""
     faults: dict[str, int] = msgspec.field(default_factory=dict)
     """Name of each fault that was done on purpose, to how often it was."""
     corrupt_acknowledged: int = 0

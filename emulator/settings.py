@@ -6,6 +6,7 @@ from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.emulator.answers import AnswerFault
 from teltonika.emulator.faults.plan import FaultPlan
 from teltonika.emulator.geofence import Geofence
+from teltonika.emulator.profiles.pace import Paces
 from teltonika.emulator.profiles.profile import Profile
 from teltonika.emulator.routes import Route
 from teltonika.emulator.tls import TlsSettings
@@ -46,6 +47,10 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile | None = None
     """What the tracker is; its codec and its time-outs are settings of their own. None is an FMB120
     with the elements that every record is known for."""
+    paces: Paces | None = None
+    """When it records and sends, in place of ``interval_s``."""
+    roaming: bool = False
+    """Whether it is abroad, where it may have a pace of its own."""
     faults: FaultPlan = FaultPlan()
     """What goes wrong on purpose."""
 
@@ -68,8 +73,11 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def period_s(self) -> float:
-        """Between records: they share the interval evenly; with an interval of 0 it is 1 s."""
-        if self.interval_s == 0:
+        """Between records: they share the interval evenly; with an interval of 0 it is 1 s.
+
+        With ``paces`` it is how often the tracker looks whether there is something to record.
+        """
+        if self.interval_s == 0 or self.paces is not None:
             return 1.0
         return max(_MIN_PERIOD_S, self.interval_s / self.records_per_packet)
 
@@ -81,6 +89,8 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.start_ms is not None:
             return self.start_ms
+        if self.paces is not None:
+            return now_ms
         if self.interval_s == 0:
             past_s = self.period_s * (self.records or _YEAR_S)
         else:

@@ -3,6 +3,7 @@
 import msgspec
 
 from teltonika.codecs import AvlCodec
+from teltonika.emulator.profiles.pace import Paces
 
 
 class Element(msgspec.Struct, frozen=True):
@@ -32,3 +33,5 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to that command; names in braces are replaced."""
     ack_timeout_s: float
     records_per_packet: int
+    paces: Paces | None = None
+    """None where it leaves the periods to whoever runs it."""

@@ -10,13 +10,18 @@ from typing import NoReturn
 from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.codecs.io_catalog import IoCatalog, IoType, io_catalog
 from teltonika.emulator.profiles.driven import DRIVEN
+from teltonika.emulator.profiles.pace import Pace, Paces
 from teltonika.emulator.profiles.places import line_of
 from teltonika.emulator.profiles.profile import Element, Profile
 from teltonika.emulator.unit import VERSION_FIELDS
 
+_STATES = ("moving", "stopped", "roaming")
 MAX_SIZE = 1_000_000
 """Bytes of a file."""
-_TOP = ("model", "codecs", "getver", "elements", "values", "sending")
+_TOP = ("model", "codecs", "getver", "elements", "values", "sending", *_STATES, "buffer")
+_PACE = ("record_period_s", "send_period_s")
+_BUFFER = ("size", "order")
+_ORDERS = {"oldest first": False, "newest first": True}
 _SENDING = ("ack_timeout_s", "records_per_packet")
 
 
@@ -83,9 +88,38 @@ class _Reader:
             codecs=codecs,
             elements=self._elements(catalog, model, codecs),
             getver=self._getver(),
-            ack_timeout_s=self._number(sending, "ack_timeout_s", 30, 1, 86_400),
-            records_per_packet=int(self._number(sending, "records_per_packet", 1, 1, 255)),
+            ack_timeout_s=self._number("sending", "ack_timeout_s", 30, 1, 86_400),
+            records_per_packet=int(self._number("sending", "records_per_packet", 1, 1, 255)),
+            paces=self._paces(),
         )
+
+    def _paces(self) -> Paces | None:
+        if not any(name in self._raw for name in (*_STATES, "buffer")):
+            return None
+        for state in ("moving", "stopped"):
+            if state not in self._raw:
+                self._fail("", state, "is missing: periods are said for both moving and stopped")
+        moving = self._pace("moving")
+        buffer = self._table("buffer")
+        self._check_keys("buffer", buffer, _BUFFER)
+        order = buffer.get("order", "oldest first")
+        if not isinstance(order, str) or order not in _ORDERS:
+            self._fail("buffer", "order", f"expected one of {', '.join(_ORDERS)}, found {order!r}")
+        return Paces(
+            moving=moving,
+            stopped=self._pace("stopped"),
+            roaming=self._pace("roaming") if "roaming" in self._raw else moving,
+            buffer_size=int(self._number("buffer", "size", 10_000, 1, 1_000_000)),
+            newest_first=_ORDERS[order],
+        )
+
+    def _pace(self, state: str) -> Pace:
+        table = self._table(state)
+        self._check_keys(state, table, _PACE)
+        for key in _PACE:
+            if key not in table:
+                self._fail(state, key, "is missing")
+        return Pace(*(self._number(state, key, 0, 1, 604_800) for key in _PACE))
 
     def _codecs(self) -> tuple[AvlCodec, ...]:
         names = self._raw["codecs"]
@@ -160,14 +194,12 @@ class _Reader:
             self._fail("", name, "expected a table")
         return dict(table)
 
-    def _number(
-        self, table: dict[str, object], key: str, default: float, least: float, most: float
-    ) -> float:
-        value = table.get(key, default)
+    def _number(self, table: str, key: str, default: float, least: float, most: float) -> float:
+        value = self._table(table).get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self._fail("sending", key, f"expected a number, found {value!r}")
+            self._fail(table, key, f"expected a number, found {value!r}")
         if not least <= value <= most:
-            self._fail("sending", key, f"expected {least:g} to {most:g}, found {value!r}")
+            self._fail(table, key, f"expected {least:g} to {most:g}, found {value!r}")
         return value
 
     def _check_keys(self, table: str, raw: dict[str, object], known: tuple[str, ...]) -> None:

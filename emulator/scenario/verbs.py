@@ -7,6 +7,7 @@ from teltonika.emulator.chauffeur import Chauffeur
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.faulty_link import FaultyLink
 from teltonika.emulator.link import DeviceLink
+from teltonika.emulator.record_buffer import RecordBuffer
 from teltonika.emulator.scenario.step import Step, Verb
 
 _CODEC_16 = AVL_CODECS.by_name("16")
@@ -38,6 +39,8 @@ def end(verb: Verb, link: DeviceLink) -> None:
 
 def _drive(link: DeviceLink) -> Drive:
     records = link.device.records
+    if isinstance(records, RecordBuffer):
+        return records.drive
     if not isinstance(records, Drive):
         raise TypeError(f"{records!r} is no drive that a scenario could change")
     return records

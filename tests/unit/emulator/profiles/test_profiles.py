@@ -10,7 +10,7 @@ from teltonika.codecs.io_catalog import io_catalog
 from teltonika.emulator import EmulatorSettings, assemble_device
 from teltonika.emulator import drive as drive_module
 from teltonika.emulator.commands import execute
-from teltonika.emulator.profiles import ProfileError, built_in_profiles, read_profile
+from teltonika.emulator.profiles import Pace, Paces, ProfileError, built_in_profiles, read_profile
 from teltonika.emulator.profiles.driven import DRIVEN
 
 IMEI = "356307042441013"
@@ -175,3 +175,55 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         read_profile("fmb9")
     with pytest.raises(ProfileError, match=r"cannot read .*: No such file"):
         read_profile(str(tmp_path / "none.toml"))
+
+
+PERIODS = """
+[moving]
+record_period_s = 5
+send_period_s = 30
+[stopped]
+record_period_s = 600
+send_period_s = 600
+[buffer]
+size = 100
+order = "newest first"
+"""
+
+
+def test_periods_and_the_buffer(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RIGHT)
+    assert read_profile(str(path)).paces is None
+    path.write_text(RIGHT + PERIODS)
+    assert read_profile(str(path)).paces == Paces(
+        moving=Pace(5, 30),
+        stopped=Pace(600, 600),
+        roaming=Pace(5, 30),
+        buffer_size=100,
+        newest_first=True,
+    )
+    assert all(read_profile(name).paces for name in built_in_profiles())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (
+            ("record_period_s = 5", "record_period_s = 0"),
+            r"line 14: \[moving\] record_period_s: exp",
+        ),
+        (("send_period_s = 30", ""), r"line 13: \[moving\] send_period_s: is missing"),
+        (("[stopped]", "[roaming]"), "stopped: is missing"),
+        (
+            ("newest first", "random"),
+            r"line 21: \[buffer\] order: expected one of oldest first, ne",
+        ),
+        (("size = 100", "size = 0"), r"line 20: \[buffer\] size: expected 1 to"),
+        (("size", "sise"), r"line 20: \[buffer\] sise: .*did you mean 'size'"),
+    ],
+)
+def test_what_is_wrong_with_periods(tmp_path: Path, wrong: tuple[str, str], complaint: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RIGHT + PERIODS.replace(wrong[0], wrong[1], 1))
+    with pytest.raises(ProfileError, match=complaint):
+        read_profile(str(path))
