@@ -64,6 +64,8 @@ REJECTED = "the server rejected the IMEI"
 class DeviceState(Enum):
     """Where a device stands, and so what it wants from whoever drives it."""
 
+    __hash__ = object.__hash__  # ten times as fast as that of an enum's name
+
     DISCONNECTED = auto()
     """Wants a connection: `DeviceMachine.connection_made`."""
     AWAITING_ANSWER = auto()
@@ -80,6 +82,8 @@ class DeviceState(Enum):
 
 class Action(Enum):
     """What moves a device on."""
+
+    __hash__ = object.__hash__
 
     CONNECT = auto()
     ACCEPT = auto()
