@@ -32,6 +32,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     getver: str
     """The answer to that command; names in braces are replaced."""
     ack_timeout_s: float
+    connect_timeout_s: float
+    reconnect_s: float
+    """Before the first attempt to connect again."""
     records_per_packet: int
     paces: Paces | None = None
     """None where it leaves the periods to whoever runs it."""

@@ -22,7 +22,7 @@ _TOP = ("model", "codecs", "getver", "elements", "values", "sending", *_STATES, 
 _PACE = ("record_period_s", "send_period_s")
 _BUFFER = ("size", "order")
 _ORDERS = {"oldest first": False, "newest first": True}
-_SENDING = ("ack_timeout_s", "records_per_packet")
+_SENDING = ("ack_timeout_s", "connect_timeout_s", "reconnect_s", "records_per_packet")
 
 
 class ProfileError(Exception):
@@ -89,6 +89,8 @@ class _Reader:
             elements=self._elements(catalog, model, codecs),
             getver=self._getver(),
             ack_timeout_s=self._number("sending", "ack_timeout_s", 30, 1, 86_400),
+            connect_timeout_s=self._number("sending", "connect_timeout_s", 10, 0.1, 86_400),
+            reconnect_s=self._number("sending", "reconnect_s", 0.25, 0.01, 86_400),
             records_per_packet=int(self._number("sending", "records_per_packet", 1, 1, 255)),
             paces=self._paces(),
         )

@@ -112,6 +112,10 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     path.write_text(RIGHT)
     profile = read_profile(str(path))
     assert (profile.name, profile.model, profile.ack_timeout_s) == ("own", "FMB120", 20)
+    assert (profile.connect_timeout_s, profile.reconnect_s) == (10, 0.25)
+    path.write_text(RIGHT + "connect_timeout_s = 20\nreconnect_s = 5\n")
+    profile = read_profile(str(path))
+    assert (profile.connect_timeout_s, profile.reconnect_s) == (20, 5)
     assert profile.codecs == (AVL_CODECS.by_name("8E"),)
     assert [element.io_id for element in profile.elements] == [239, 66, 72]
 

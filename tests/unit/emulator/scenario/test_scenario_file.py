@@ -58,6 +58,8 @@ def test_toml_and_yaml_say_the_same(tmp_path: Path) -> None:
         ("[[steps]]\ndo = 'codec'\nat = 1", "step 1: `codec` goes with"),
         ("[[steps]]\ndo = 'codec'\ncodec = '9'\nat = 1", "step 1: .*9"),
         ("[[steps]]\ndo = 'ask'\nat = 1", "step 1: `run`"),
+        ("[[steps]]\ndo = 'fault'\nat = 1", "step 1: `fault` goes with"),
+        ("[[steps]]\ndo = 'fault'\nfault = 'no-luhn'\nat = 1", "step 1: no-luhn is no fault of"),
         ("[[steps]]\ndo = 'panic'\nwhen = {miles = 1}", "step 1: when: 'miles' is none of"),
         ("[[steps]]\ndo = 'panic'\nat = 1\ndevices = '9-1'", "step 1: devices: expected 'all'"),
         ("[[steps]]\ndo = 'panic'\nat = 1\ndevices = [0]", "step 1, devices.*>= 1"),

@@ -175,6 +175,19 @@ async def test_the_codec_changes(name: str, codec_id: int, reasons: bool) -> Non
     assert (packets[-1].records[0].generation_type is not None) == reasons
 
 
+async def test_a_fault_strikes_the_chosen_device_once() -> None:
+    server, fleet = await run(
+        scenario({"do": "fault", "fault": "duplicate", "at": 0.1, "devices": [2]}),
+        imeis=IMEIS,
+        duration=0.4,
+    )
+    assert fleet.counts().faults == {"duplicate": 1}
+    doubled = [
+        imei for imei in IMEIS if len(set(records(server, imei))) < len(records(server, imei))
+    ]
+    assert doubled == [IMEIS[1]]
+
+
 async def test_refusal_can_be_expected() -> None:
     server = TinyServer(*([[Answer.WRONG]] * 50))
     _, fleet = await run(scenario(refused=True), server=server, duration=0.3, give_up_after_s=0.3)
