@@ -87,7 +87,8 @@ class ScenarioFleet(Fleet):
         self._steps = None
         with suppress(TimeoutError):  # the expectations tell
             async with asyncio.timeout(self._settings.give_up_after_s):
-                while not all(link.caught_up for link in self._links):
+                behind = self._links
+                while behind := [link for link in behind if not link.caught_up]:
                     self._changed.clear()
                     await self._changed.wait()
         self.stop()

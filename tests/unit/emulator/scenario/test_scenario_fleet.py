@@ -1,5 +1,6 @@
 """What a scenario does to devices, as a server sees it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -94,6 +95,25 @@ async def test_it_waits_for_what_piled_up_past_the_last_step() -> None:
     server, _ = await run(scenario({"do": "lose-network", "at": 0.1, "for": 0.5}), duration=None)
     timestamps = {record.timestamp_ms for record in records(server)}
     assert len(timestamps) >= 28
+
+
+async def test_devices_that_are_never_idle_together_do_not_hold_up_the_end() -> None:
+    async def answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(17)
+        writer.write(b"\x01")
+        while await reader.read(1_000):
+            await asyncio.sleep(0.05)  # half of the interval: at any time half of them wait
+            writer.write((1).to_bytes(4))
+        writer.close()
+
+    server = await asyncio.start_server(answer_late, "127.0.0.1", 0)
+    settings = EmulatorSettings(
+        port=server.sockets[0].getsockname()[1], records=0, interval_s=0.1, give_up_after_s=5.0
+    )
+    fleet = ScenarioFleet(scenario(), consecutive_imeis(IMEIS[0], 40), settings, duration=0.3)
+    async with server, asyncio.timeout(4):
+        await fleet.run()
+    assert all(verdict.passed for verdict in fleet.verdicts())
 
 
 async def test_what_would_be_recorded_asleep_is_never_recorded() -> None:
