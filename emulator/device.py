@@ -10,6 +10,7 @@ from typing import Self
 
 from teltonika.codecs import AVL_CODECS, AvlRecord
 from teltonika.emulator.assemble import assemble_device
+from teltonika.emulator.connector import Connector
 from teltonika.emulator.device_errors import (
     DeviceError,
     ImeiRejectedError,
@@ -65,11 +66,18 @@ class Device:
         if not 1 <= records_per_packet <= 255:
             raise ValueError(f"1 to 255 records make a packet, not {records_per_packet}")
         settings = EmulatorSettings(
-            host=host, port=port, codec=AVL_CODECS.by_name(codec), records=0, seed=seed, tls=tls
+            host=host,
+            port=port,
+            codec=AVL_CODECS.by_name(codec),
+            records=0,
+            seed=seed,
+            connect_timeout_s=timeout_s,
+            tls=tls,
         )
         self._machine = assemble_device(imei, settings, time.time_ns() // 1_000_000)
         self._drive = self._machine.records
         self._settings = settings
+        self._connector = Connector(settings)
         self._records_per_packet = records_per_packet
         self._timeout_s = timeout_s
         self._transport: asyncio.Transport | None = None
@@ -122,21 +130,13 @@ class Device:
         self._trouble = None
         self._lost.clear()
         self._machine.records = self._drive
-        settings = self._settings
-        tls = settings.tls
-        loop = asyncio.get_running_loop()
+        wire = _Wire(self._received, self._was_lost)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                transport, _ = await loop.create_connection(
-                    lambda: _Wire(self._received, self._was_lost),
-                    settings.host,
-                    settings.port,
-                    ssl=tls.context if tls else None,
-                    server_hostname=(tls.server_name or settings.host) if tls else None,
-                )
+            transport = await self._connector.connect(wire)
         except OSError as error:
             self._lost.set()
-            raise NotConnectedError(self._about(why_not_connected(error, tls))) from error
+            reason = why_not_connected(error, self._settings.tls)
+            raise NotConnectedError(self._about(reason)) from error
         self._transport = transport
         self._machine.connection_made()
         self._write()

@@ -61,11 +61,11 @@ class FaultyLink(DeviceLink):
         """Another connection of the same device, that says its IMEI and nothing else."""
         self._twin_wanted = self._ends_now = False
         try:
-            transport = await self._connect(asyncio.Protocol())
+            transport = await self._connector.connect(asyncio.Protocol())
         except OSError:
             return  # the device itself will notice
         transport.write(encode_imei(self.device.imei))
-        self._abandon(transport)
+        self._connector.abandon(transport)
 
     def _next_step(self) -> tuple[float, Callable[[], None]] | None:
         if self._line.due_s < inf:

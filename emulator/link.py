@@ -1,7 +1,6 @@
 """A device's line to its server: drives a `DeviceMachine` over connections, one after another."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from math import ceil, inf
 from operator import itemgetter
@@ -10,6 +9,7 @@ from time import perf_counter, time_ns
 
 from teltonika.emulator.answers import AnswerQueue
 from teltonika.emulator.backoff import Backoff
+from teltonika.emulator.connector import Connector
 from teltonika.emulator.events import (
     AckRefused,
     CommandExecuted,
@@ -32,9 +32,6 @@ from teltonika.emulator.settings import EmulatorSettings
 SETTLE_S = 0.5
 """Four zero bytes with nothing behind them for so long are an ACK of no records, not the beginning
 of a command."""
-
-MAX_ABANDONED = 4
-"""Connections that are left without a word; of more, the oldest is cut."""
 
 LOOK_S = 1.0
 """How often a device with a buffer of records looks whether there is one to make."""
@@ -79,7 +76,6 @@ class DeviceLink:
     """
 
     __slots__ = (
-        "_abandoned",
         "_abandons",
         "_answer_due",
         "_answers",
@@ -88,6 +84,7 @@ class DeviceLink:
         "_backoff",
         "_began",
         "_buffer",
+        "_connector",
         "_due",
         "_ends_now",
         "_failure",
@@ -144,8 +141,8 @@ class DeviceLink:
         self._began = 0.0  # when the first record is made, in the loop's time
         self._failure: Exception | None = None  # that `run` is to raise
         self._ends_now = False  # the connection, and the next one comes without a pause
+        self._connector = Connector(settings)
         self._abandons = False  # the connection, without a word to the server
-        self._abandoned: deque[asyncio.Transport] = deque()
         self._wants_away = False  # without a connection: how long, and why
         self._away_s, self._away_why = 0.0, ""
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
@@ -185,8 +182,7 @@ class DeviceLink:
             report.gave_up = not self._stopping
         finally:
             self._running = False
-            for transport in self._abandoned:
-                transport.abort()
+            self._connector.close()
             report.duration_s = perf_counter() - started
             if report.packets_acknowledged:
                 report.ack_latency_mean_s = self._latency_total_s / report.packets_acknowledged
@@ -318,7 +314,7 @@ class DeviceLink:
         tls = self._settings.tls
         wire = Wire(self)
         try:
-            transport = await self._connect(wire)
+            transport = await self._connector.connect(wire)
         except OSError as error:  # a TimeoutError is one
             return why_not_connected(error, tls)
         self._transport = transport
@@ -336,7 +332,7 @@ class DeviceLink:
                 self._recording.closed(by_server=by_server, reset=wire.error is not None)
                 self._recording = None
             if self._abandons and not wire.lost.is_set():
-                self._abandon(transport)
+                self._connector.abandon(transport)
                 wire.lost.set()
             else:
                 transport.abort()
@@ -348,36 +344,9 @@ class DeviceLink:
             return "on purpose"
         return self.device.complaint or why_lost(wire.error, tls if unanswered else None)
 
-    async def _connect(self, wire: asyncio.Protocol) -> asyncio.Transport:
-        settings = self._settings
-        timeout_s, tls = settings.connect_timeout_s, settings.tls
-        if tls is None:
-            async with asyncio.timeout(timeout_s):
-                transport, _ = await self._loop.create_connection(
-                    lambda: wire, settings.host, settings.port
-                )
-            return transport
-        async with asyncio.timeout(2 * timeout_s):  # behind which the handshake's own may come
-            transport, _ = await self._loop.create_connection(
-                lambda: wire,
-                settings.host,
-                settings.port,
-                ssl=tls.context,
-                server_hostname=tls.server_name or settings.host,
-                ssl_handshake_timeout=timeout_s,
-            )
-        return transport
-
     def _forget_unwritten(self) -> None:
         """The connection is gone."""
         self._answers.clear()
-
-    def _abandon(self, transport: asyncio.Transport) -> None:
-        """Never write or read again; the server is not told before the end of the run."""
-        transport.pause_reading()
-        self._abandoned.append(transport)
-        if len(self._abandoned) > MAX_ABANDONED:
-            self._abandoned.popleft().abort()
 
     async def _talk(self, wire: Wire) -> None:
         """Do what the device wants until it wants no more of this connection, or that is lost."""
