@@ -19,7 +19,7 @@ ProfileOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="What model the device is: its IO elements, its codec, its time-outs, its answer to "
+        help="What model the device is: its IO elements, codec, periods, time-outs, its answer to "
         f"getver. One of {', '.join(built_in_profiles())}, or a TOML file of your own.",
         show_default="as an FMB120",
     ),
