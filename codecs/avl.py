@@ -63,7 +63,8 @@ class AvlCodec:
         self.name = name
         self._id_width = id_width
         self._count_width = count_width
-        self._has_generation_type = generation_type
+        self.has_generation_type = generation_type
+        """Whether records say why they were made, as codec 16 has it."""
         self._has_variable_length = variable_length
 
         self._head = (
@@ -152,7 +153,7 @@ class AvlCodec:
             variable, position = _decode_variable(data, position, end, offset)
             elements += len(variable)
 
-        if self._has_generation_type:
+        if self.has_generation_type:
             ts, priority, lon, lat, altitude, angle, sats, speed, event, reason, total = fields[:11]
             pairs = fields[11:]
         else:
@@ -177,10 +178,10 @@ class AvlCodec:
         counts = n1, n2, n4, _ = io.counts
         if io.variable and not self._has_variable_length:
             raise EncodeError("io", f"codec {self.name} has no variable-length IO elements")
-        if (record.generation_type is not None) != self._has_generation_type:
-            needs = "needs a" if self._has_generation_type else "has no"
+        if (record.generation_type is not None) != self.has_generation_type:
+            needs = "needs a" if self.has_generation_type else "has no"
             raise EncodeError("generation_type", f"codec {self.name} {needs} generation type")
-        reason = (record.generation_type,) if self._has_generation_type else ()
+        reason = (record.generation_type,) if self.has_generation_type else ()
         ends = [0, 2 * n1, 2 * (n1 + n2), 2 * (n1 + n2 + n4), len(io.pairs)]
         groups: list[int] = []
         for count, first, last in zip(counts, ends, ends[1:], strict=False):

@@ -2,7 +2,6 @@
 
 from random import Random
 
-from teltonika.codecs import AVL_CODECS
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.faults.plan import Fault
 from teltonika.emulator.io_layout import IoLayout
@@ -16,8 +15,6 @@ from teltonika.emulator.vehicle import Vehicle
 SERVER_DOMAIN = 2004
 SERVER_PORT = 2005
 SERVER_PROTOCOL = 2006  # 0 is TCP
-
-_CODEC_16 = AVL_CODECS.by_name("16")
 
 
 def assemble_device(
@@ -47,7 +44,7 @@ def assemble_device(
         rng,
         start_ms=settings.first_timestamp_ms(now_ms),
         period_s=settings.period_s,
-        generation_type=settings.codec is _CODEC_16,
+        generation_type=settings.codec.has_generation_type,
         outputs=unit.outputs,
         mover=_mover(rng, settings, number),
         speed_limit_kmh=settings.speed_limit_kmh,

@@ -10,8 +10,6 @@ from teltonika.emulator.link import DeviceLink
 from teltonika.emulator.record_buffer import RecordBuffer
 from teltonika.emulator.scenario.step import Step, Verb
 
-_CODEC_16 = AVL_CODECS.by_name("16")
-
 
 def do(step: Step, link: DeviceLink) -> None:
     """Do to the device of ``link`` what ``step`` says; all but `Verb.ASK`."""
@@ -27,7 +25,7 @@ def do(step: Step, link: DeviceLink) -> None:
         case Verb.CODEC:
             codec = AVL_CODECS.by_name(step.codec or "")
             link.device.codec = codec
-            _drive(link).explain(generation_type=codec is _CODEC_16)
+            _drive(link).explain(generation_type=codec.has_generation_type)
         case verb:
             _OF_DRIVES[verb](_drive(link))
 
