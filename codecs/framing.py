@@ -149,15 +149,16 @@ def decode_packet(
 
 def encode_packet(codec: AvlCodec, records: Sequence[AvlRecord]) -> bytes:
     """A whole TCP packet, from preamble to CRC, with 0 to 255 records. Raises EncodeError."""
-    return _packet(codec.encode_data(records))
+    return encode_frame(codec.encode_data(records))
 
 
 def encode_message(message: CommandMessage) -> bytes:
     """A whole TCP packet that holds a command or an answer. Raises EncodeError."""
-    return _packet(COMMAND_CODECS.by_id(message.codec_id).encode_data(message))
+    return encode_frame(COMMAND_CODECS.by_id(message.codec_id).encode_data(message))
 
 
-def _packet(data: bytes) -> bytes:
+def encode_frame(data: bytes) -> bytes:
+    """A whole TCP packet around a data field, whatever that holds: preamble, length, CRC."""
     return struct.pack(f">II{len(data)}sI", 0, len(data), data, crc16_ibm(data))
 
 

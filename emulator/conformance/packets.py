@@ -9,9 +9,9 @@ from teltonika.codecs import (
     IoElement,
     IoElements,
     Priority,
-    crc16_ibm,
     encode_packet,
 )
+from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, encode_frame
 
 CODEC8, CODEC8E, CODEC16 = (AVL_CODECS.by_name(name) for name in ("8", "8E", "16"))
 START_MS = 1_738_310_400_000
@@ -51,13 +51,14 @@ def packet(first: int = 0, count: int = 1) -> bytes:
 
 def framed(data: bytes, *, crc_change: int = 0) -> bytes:
     """A TCP packet around a data field; its CRC is right unless it is changed (by XOR)."""
-    crc = crc16_ibm(data) ^ crc_change
-    return bytes(4) + len(data).to_bytes(4) + data + crc.to_bytes(4)
+    whole = encode_frame(data)
+    crc = int.from_bytes(whole[-CRC_SIZE:]) ^ crc_change
+    return whole[:-CRC_SIZE] + crc.to_bytes(CRC_SIZE)
 
 
 def data_field(whole: bytes) -> bytes:
     """What stands between the length and the CRC."""
-    return whole[8:-4]
+    return whole[HEADER_SIZE:-CRC_SIZE]
 
 
 def one_by_one(data: bytes) -> tuple[bytes, ...]:

@@ -2,11 +2,9 @@
 
 from random import Random
 
-from teltonika.codecs.crc import crc16_ibm
+from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, encode_frame
 from teltonika.emulator.faults.plan import Fault
 
-_HEADER = 8
-_CRC = 4
 MAX_GARBAGE = 64
 """Bytes."""
 
@@ -18,12 +16,12 @@ def corrupt(fault: Fault, packet: bytes, rng: Random) -> bytes:
             place = len(packet) - 1 - rng.randrange(2)
             return _with_byte(packet, place, packet[place] ^ rng.randrange(1, 256))
         case Fault.LENGTH:
-            length = int.from_bytes(packet[4:_HEADER]) + rng.choice((-8, -1, 1, 8))
-            return packet[:4] + length.to_bytes(4) + packet[_HEADER:]
+            length = int.from_bytes(packet[4:HEADER_SIZE]) + rng.choice((-8, -1, 1, 8))
+            return packet[:4] + length.to_bytes(4) + packet[HEADER_SIZE:]
         case Fault.COUNTS:
-            data = bytearray(packet[_HEADER:-_CRC])
+            data = bytearray(packet[HEADER_SIZE:-CRC_SIZE])
             data[-1] = (data[-1] + rng.randrange(1, 256)) % 256
-            return packet[:_HEADER] + data + crc16_ibm(bytes(data)).to_bytes(4)
+            return encode_frame(bytes(data))
         case _:
             return rng.randbytes(rng.randint(1, MAX_GARBAGE)) + packet
 
