@@ -5,7 +5,6 @@ import tomllib
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from teltonika.emulator.scenario.expectations import Expectations
 from teltonika.emulator.scenario.step import Step
@@ -47,8 +46,8 @@ def read_scenario(path: Path) -> Scenario:
     try:
         raw = _parse(path, text)
         scenario = msgspec.convert(raw, Scenario)
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise ScenarioError(f"{path}: {' '.join(str(error).split())}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ScenarioError(f"{path}: {error}") from error
     except msgspec.ValidationError as error:
         raise ScenarioError(f"{path}: {_sentence(str(error))}") from error
     return msgspec.structs.replace(scenario, name=scenario.name or path.stem)
@@ -59,9 +58,18 @@ def _parse(path: Path, text: str) -> object:
         case ".toml":
             return tomllib.loads(text)
         case ".yaml" | ".yml":
-            return yaml.safe_load(text)
+            return _parse_yaml(path, text)
         case suffix:
             raise ScenarioError(f"{path}: expected .toml, .yaml or .yml, found {suffix!r}")
+
+
+def _parse_yaml(path: Path, text: str) -> object:
+    import yaml  # noqa: PLC0415 - most runs of `emulate` need none
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _sentence(complaint: str) -> str:

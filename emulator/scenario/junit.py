@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from junitparser import Failure, JUnitXml, TestCase, TestSuite
-
 from teltonika.emulator.scenario.expectations import Verdict
 from teltonika.emulator.xml_text import xml_text
 
@@ -13,6 +11,8 @@ SUITE_NAME = "teltonika emulate"
 
 def write_junit(path: Path, name: str, verdicts: Sequence[Verdict], duration_s: float) -> None:
     """One test for each expectation of the scenario ``name``. Raises OSError."""
+    from junitparser import Failure, JUnitXml, TestCase, TestSuite  # noqa: PLC0415 - few runs write it
+
     suite = TestSuite(xml_text(name))
     for verdict in verdicts:
         test = TestCase(verdict.expectation, "teltonika.scenario", 0)
