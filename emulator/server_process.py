@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from teltonika.emulator.programs import outputs
+
 STREAM = "telemetry:teltonika"
 STOP_S = 30.0
 """For a server that is told to end."""
@@ -49,12 +51,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        try:
-            answer, complaint = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        answer, complaint = await outputs(process)
         if process.returncode:
             raise RuntimeError(complaint.decode().strip())
         return answer.decode().rstrip("\n")

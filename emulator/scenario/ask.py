@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from time import perf_counter
 
+from teltonika.emulator.programs import outputs
 from teltonika.emulator.scenario.expectations import Asked
 
 AT_ONCE = 8
@@ -42,13 +43,9 @@ async def _run(words: Sequence[str]) -> str:
         return f"cannot run {words[0]!r}: {error}"
     try:
         async with asyncio.timeout(LIMIT_S):
-            _, said = await process.communicate()
+            _, said = await outputs(process)
     except TimeoutError:
         return f"{words[0]} did not end within {LIMIT_S:g} s"
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
     if process.returncode == 0:
         return ""
     complaint = " ".join(said.decode(errors="replace").split())[:_SAID]
