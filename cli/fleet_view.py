@@ -138,12 +138,12 @@ def _table(counts: FleetCounts, rates: tuple[float, float]) -> Table:
         rows.append(("commands", counts.commands_received, f"{counts.answers:,} answers"))
     if _errors(counts):
         rows.append(("errors", _errors(counts), ""))
+    if counts.corrupt_acknowledged:
+        rows.append(("broken packets acknowledged", counts.corrupt_acknowledged, ""))
+    if counts.faults:
+        rows.append(("on purpose", sum(counts.faults.values()), told_faults(counts.faults)))
     for name, number, more in rows:
         table.add_row(name, number if isinstance(number, str) else f"{number:,}", more)
-    if counts.corrupt_acknowledged:
-        table.add_row("broken packets acknowledged", f"{counts.corrupt_acknowledged:,}", "")
-    if counts.faults:
-        table.add_row("on purpose", f"{sum(counts.faults.values()):,}", told_faults(counts.faults))
     common = sorted(counts.reasons.items(), key=lambda one: one[1], reverse=True)
     for reason, number in common[:REASONS]:
         table.add_row("", f"{number:,}", Text(reason))

@@ -26,6 +26,7 @@ from teltonika.emulator.events import (
     DeviceEvent,
     Restarted,
 )
+from teltonika.emulator.link import SETTLE_S
 from teltonika.emulator.machine import REJECTED, DeviceState
 from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.report import DeviceReport
@@ -33,8 +34,6 @@ from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
 
 DEFAULT_IMEI = "356307042441013"
-SETTLE_S = 0.5
-"""Four zero bytes with nothing behind them for so long are an ACK of no records."""
 
 CLOSE_S = 1.0
 """For what was written and the server has not taken; then the connection is cut."""

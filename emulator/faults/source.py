@@ -5,8 +5,6 @@ from random import Random
 
 from teltonika.emulator.faults.plan import Fault, FaultPlan
 
-NONE: frozenset[Fault] = frozenset()
-
 
 class FaultSource:
     """``rng`` decides, nothing else but the moments looks at the clock."""
