@@ -24,6 +24,8 @@ def refuses(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=30).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it came in the moment in which the listener closed: the next one is refused
     return False
 
 
