@@ -15,6 +15,7 @@ from teltonika.emulator.device_fleet import DeviceFleet
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.events import (
     AckRefused,
+    BytesAnswered,
     CommandExecuted,
     CommandIgnored,
     CommandRefused,
@@ -45,6 +46,7 @@ __all__ = [
     "AckRefused",
     "AnswerFault",
     "AnswerQueue",
+    "BytesAnswered",
     "CommandExecuted",
     "CommandIgnored",
     "CommandRefused",

@@ -45,6 +45,7 @@ from teltonika.codecs import DeviceEvent as ConnectionEvent
 from teltonika.emulator.commands import Effect, execute
 from teltonika.emulator.events import (
     AckRefused,
+    BytesAnswered,
     CommandExecuted,
     CommandIgnored,
     CommandRefused,
@@ -177,7 +178,8 @@ class DeviceMachine:
         self._records_left = record_count
         self._connection = DeviceConnection()
         self._unacknowledged: deque[_Packet] = deque()
-        self._awaited: deque[_Packet] = deque()  # copies on this connection without an answer
+        # copies on this connection without an answer; None is for bytes that may get any
+        self._awaited: deque[_Packet | None] = deque()
         self._ignores_acks = False
         self._refused_in_a_row = 0
 
@@ -245,6 +247,15 @@ class DeviceMachine:
             self._move(Action.FINISH)
             return
         self._send([packet for packet in self._unacknowledged for _ in range(copies)])
+
+    def send_bytes(self, data: bytes) -> None:
+        """Queue these very bytes, right or wrong; the next ACK answers them, whatever it says.
+
+        They are no records of the device's own: they count nowhere, and are not sent again.
+        """
+        self._move(Action.SEND)
+        self._awaited.append(None)
+        self._connection.send_packet(data)
 
     def ignore_acks(self) -> None:
         """Take no ACK for one any more, until the connection has ended."""
@@ -332,6 +343,10 @@ class DeviceMachine:
         if self._ignores_acks:
             return
         packet = self._awaited.popleft()
+        if packet is None:
+            self._move(Action.ANSWER)
+            events.append(BytesAnswered(accepted))
+            return
         if accepted != packet.record_count:
             self.report.wrong_acks += 1
             events.append(AckRefused(packet.record_count, accepted))
