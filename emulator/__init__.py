@@ -40,12 +40,13 @@ from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.routes import Route, RouteError, RouteOffset
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
-from teltonika.emulator.unit import Unit
+from teltonika.emulator.unit import Answers, Unit
 
 __all__ = [
     "AckRefused",
     "AnswerFault",
     "AnswerQueue",
+    "Answers",
     "BytesAnswered",
     "CommandExecuted",
     "CommandIgnored",

@@ -33,6 +33,7 @@ from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
+from teltonika.emulator.unit import Answers
 
 DEFAULT_IMEI = "356307042441013"
 
@@ -47,7 +48,8 @@ class Device:
 
     Entering connects, says the IMEI, and waits until the server takes it. ``codec`` is 8, 8E or
     16; ``records_per_packet`` 1 to 255. Every wait ends after ``timeout_s`` at most. The same
-    ``seed`` and ``imei`` drive the same way. Commands are answered as they come, as a device does.
+    ``seed`` and ``imei`` drive the same way. Commands are answered as they come, as a device does,
+    or with ``answers``: command to answer, or a function from one to the other.
 
     What was sent and not acknowledged is kept, and sent again first thing after `connect`. What
     several tasks send goes out one after the other, and after what was cancelled the next waits for
@@ -66,6 +68,7 @@ class Device:
         seed: int = 0,
         timeout_s: float = 10.0,
         tls: TlsSettings | None = None,
+        answers: Answers | None = None,
     ) -> None:
         if not 1 <= records_per_packet <= 255:
             raise ValueError(f"1 to 255 records make a packet, not {records_per_packet}")
@@ -79,6 +82,8 @@ class Device:
             tls=tls,
         )
         self._machine = assemble_device(imei, settings, time.time_ns() // 1_000_000)
+        if answers is not None:
+            self._machine.unit.answers = answers
         self._drive = self._machine.records
         self._settings = settings
         self._connector = Connector(settings)
@@ -88,7 +93,7 @@ class Device:
         self._turn = asyncio.Lock()
         """Held by the one who connects or sends: an ACK does not say what it is for."""
         self._changed = asyncio.Event()
-        self._trouble: DeviceError | None = NotConnectedError(self._about(NO_CONNECTION))
+        self._trouble: Exception | None = NotConnectedError(self._about(NO_CONNECTION))
         self._commands: asyncio.Queue[str] = asyncio.Queue()
         self._accepted = 0  # of the bytes that were sent last
 
@@ -177,12 +182,14 @@ class Device:
             await self._until_idle("no ACK")
             return self._accepted
 
-    async def next_command(self) -> str:
+    async def next_command(self, timeout_s: float | None = None) -> str:
         """The text of the next command that came, whether the device knows it or not.
 
-        What it does, it has done then, and its answer is written.
+        What it does, it has done then, and its answer is written. Raises NoAnswerError, which is a
+        TimeoutError, where none comes within ``timeout_s``; the connection stays.
         """
-        await self._until(lambda: not self._commands.empty(), "no command", self._timeout_s)
+        patience_s = self._timeout_s if timeout_s is None else timeout_s
+        await self._until(lambda: not self._commands.empty(), "no command", patience_s)
         return self._commands.get_nowait()
 
     async def _make_connection(self) -> None:
@@ -212,7 +219,7 @@ class Device:
         try:
             await self._until(self._is_idle, what_is_missing, self._timeout_s)
             self._check()
-        except DeviceError as error:
+        except Exception as error:
             self._fail(error)
             await self.close()  # an answer that comes late would be taken for another one
             raise
@@ -248,7 +255,7 @@ class Device:
         if self._trouble is not None:
             raise self._trouble
 
-    def _fail(self, trouble: DeviceError) -> None:
+    def _fail(self, trouble: Exception) -> None:
         self._trouble = self._trouble or trouble
         self._changed.set()
 
@@ -262,7 +269,10 @@ class Device:
 
     def _received(self, data: bytes) -> None:
         self._machine.unit.tick(time.time_ns() // 1_000_000)
-        self._take(self._machine.receive_data(data))
+        try:
+            self._take(self._machine.receive_data(data))
+        except Exception as error:  # of one's own answers: the test that waits is to see it
+            self._fail(error)
 
     def _take(self, events: list[DeviceEvent]) -> None:
         for event in events:

@@ -287,6 +287,59 @@ async def test_an_ack_of_no_records_is_an_answer() -> None:
             await device.send(1)
 
 
+async def test_a_command_that_does_not_come_is_a_time_out_and_the_connection_stands() -> None:
+    async with TinyServer() as server, Device(port=server.port) as device:
+        with pytest.raises(TimeoutError, match=f"{device.imei} at .*: no command within 0.01 s"):
+            await device.next_command(timeout_s=0.01)
+        await device.send(1)
+        assert device.acked == 1
+
+
+async def answers_to(peer: Peer, *commands: str) -> list[str]:
+    """What the device answers to each, in codec 12."""
+    answers = []
+    for text in commands:
+        peer.write(command(text))
+        head = await peer.reader.readexactly(8)
+        rest = await peer.reader.readexactly(int.from_bytes(head[4:]) + 4)
+        answers.append(COMMAND_CODECS.by_name("12").decode_data(rest[:-4]).text)
+    return answers
+
+
+async def test_answers_of_one_s_own_come_before_the_device_s() -> None:
+    own = {"getinfo": "all is well", "cpureset": "not now", "honk": "done"}
+    async with server_by_hand() as (port, peers), Device(port=port, answers=own) as device:
+        said = await answers_to(await peers.get(), *own, "getimeiccid")
+        assert said[:3] == list(own.values())
+        assert device.imei in said[3]
+        assert device.connected
+        assert (device.report.commands_executed, device.report.answers) == (4, 4)
+
+
+async def test_own_answers_may_be_made_when_the_command_comes() -> None:
+    def echo(text: str) -> str | None:
+        return text.upper() if text.startswith("say ") else None
+
+    async with (
+        server_by_hand() as (port, peers),
+        DeviceFleet(1, port=port, answers=echo) as fleet,
+    ):
+        said = await answers_to(await peers.get(), "say it", "readio 999")
+        assert said == ["SAY IT", "IO ID:999 Value:0"]
+        assert await fleet.devices[0].next_command() == "say it"
+
+
+async def test_what_goes_wrong_in_an_own_answer_is_raised_where_the_test_waits() -> None:
+    def broken(text: str) -> str:
+        raise LookupError(text)
+
+    async with server_by_hand() as (port, peers), Device(port=port, answers=broken) as device:
+        (await peers.get()).write(command("getver"))
+        with pytest.raises(LookupError, match="getver"):
+            await device.next_command()
+        assert device.connected
+
+
 async def test_a_fleet_sends_together() -> None:
     async with TinyServer() as server, DeviceFleet(20, port=server.port) as fleet:
         await fleet.send(3)
