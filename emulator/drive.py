@@ -121,6 +121,11 @@ class Drive:
     def __iter__(self) -> "Drive":
         return self
 
+    @property
+    def next_timestamp_ms(self) -> int:
+        """Of the record that comes next."""
+        return self._start_ms + round(self._index * self._period_s * 1000)
+
     def unplug(self) -> None:
         """The vehicle's battery is disconnected: an event, and an external voltage of 0."""
         self._plug(unplugged=True)
@@ -164,7 +169,7 @@ class Drive:
         vehicle = self.vehicle
         if self._index:
             self._move_on()
-        timestamp_ms = self._start_ms + round(self._index * self._period_s * 1000)
+        timestamp_ms = self.next_timestamp_ms
         self._index += 1
 
         event = self._event()
