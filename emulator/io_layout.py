@@ -13,10 +13,12 @@ _STEPS = 50
 class IoLayout:
     """The elements of ``profile``: values that the drive knows from there, others that wander."""
 
-    __slots__ = ("_elements", "_rng", "_values")
+    __slots__ = ("_elements", "_rng", "_values", "event_ids")
 
     def __init__(self, profile: Profile, rng: Random) -> None:
         self._elements = profile.elements
+        self.event_ids = profile.event_ids
+        """The drive's ids to the model's, of what can be an event there."""
         self._rng = rng
         self._values = {
             element.io_id: rng.randint(element.low, element.high) for element in profile.elements
@@ -24,10 +26,10 @@ class IoLayout:
 
     def arrange(self, known: dict[int, int], event: dict[int, int]) -> IoElements:
         """``known``: the drive's values by its own ids. ``event``: one-byte elements that this
-        record has besides."""
+        record has besides, where the model knows them."""
         counts = dict.fromkeys(FIXED_WIDTHS, 0)
         pairs: list[int] = []
-        more = dict(event)
+        more = {io_id: value for io_id, value in event.items() if io_id in self.event_ids}
         for element in self._elements:
             value = more.pop(element.io_id, None)
             if value is None:

@@ -29,6 +29,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Those it speaks; the first is what it is set to."""
     elements: tuple[Element, ...]
     """In the order of the wire: by width."""
+    event_ids: dict[int, int]
+    """What the drive makes events of, and their elements: its ids to those of the model. What is
+    not here the model does not know, or knows as something else."""
     getver: str
     """The answer to that command; names in braces are replaced."""
     ack_timeout_s: float

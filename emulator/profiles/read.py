@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.codecs.io_catalog import IoCatalog, IoType, io_catalog
-from teltonika.emulator.profiles.driven import DRIVEN
+from teltonika.emulator.profiles.driven import CHANGES, DRIVEN, EVENTS
 from teltonika.emulator.profiles.pace import Pace, Paces
 from teltonika.emulator.profiles.places import line_of
 from teltonika.emulator.profiles.profile import Element, Profile
@@ -80,13 +80,15 @@ class _Reader:
                 "", "model", f"{model!r} is not in the IO dictionary{_near(model, catalog.models)}"
             )
         codecs = self._codecs()
+        elements = self._elements(catalog, model, codecs)
         sending = self._table("sending")
         self._check_keys("sending", sending, _SENDING)
         return Profile(
             name=Path(self._name).stem,
             model=model,
             codecs=codecs,
-            elements=self._elements(catalog, model, codecs),
+            elements=elements,
+            event_ids=_event_ids(catalog, model, elements),
             getver=self._getver(),
             ack_timeout_s=self._number("sending", "ack_timeout_s", 30, 1, 86_400),
             connect_timeout_s=self._number("sending", "connect_timeout_s", 10, 0.1, 86_400),
@@ -213,6 +215,18 @@ class _Reader:
         place = f"[{table}] {key}" if table else key
         line = line_of(self._text, table, key)
         raise ProfileError(f"{self._name}, line {line}: {place}: {what}")
+
+
+def _event_ids(catalog: IoCatalog, model: str, elements: tuple[Element, ...]) -> dict[int, int]:
+    ids = {}
+    for name, io_id in EVENTS.items():
+        row = catalog.by_id(io_id, model)
+        if row is not None and row.name == name:
+            ids[io_id] = io_id
+    for element in sorted(elements, key=lambda element: element.io_id):
+        if element.driven in CHANGES:
+            ids.setdefault(element.driven, element.io_id)
+    return ids
 
 
 def _near(word: str, words: Iterable[str]) -> str:

@@ -7,11 +7,12 @@ import pytest
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, decode_packet, encode_packet
 from teltonika.codecs.io_catalog import io_catalog
-from teltonika.emulator import EmulatorSettings, assemble_device
+from teltonika.emulator import Drive, EmulatorSettings, Geofence, assemble_device, driving_events
 from teltonika.emulator import drive as drive_module
 from teltonika.emulator.commands import execute
 from teltonika.emulator.profiles import Pace, Paces, ProfileError, built_in_profiles, read_profile
-from teltonika.emulator.profiles.driven import DRIVEN
+from teltonika.emulator.profiles.driven import DRIVEN, EVENTS
+from teltonika.emulator.vehicle import VILNIUS
 
 IMEI = "356307042441013"
 START_MS = 1_760_000_000_000
@@ -64,6 +65,75 @@ def test_records_have_its_elements_in_widths_of_the_dictionary(name: str) -> Non
         assert all((record.generation_type is not None) == reasons for record in some)
 
 
+def driven_with(name: str, *, seed: int = 1) -> Drive:
+    profile = read_profile(name)
+    settings = EmulatorSettings(
+        profile=profile,
+        codec=profile.codecs[0],
+        start_ms=START_MS,
+        seed=seed,
+        speed_limit_kmh=20,
+        geofence=Geofence(*VILNIUS, 100_000),
+    )
+    drive = assemble_device(IMEI, settings, START_MS).records
+    assert isinstance(drive, Drive)
+    return drive
+
+
+def eventful(drive: Drive) -> list[AvlRecord]:
+    """Records of a drive in which everything happens that can be an event."""
+    made = list(islice(drive, 60))
+    for happening in (drive.unplug, drive.tow, drive.panic, drive.plug, drive.end_tow):
+        happening()
+        made += islice(drive, 10)
+    return made
+
+
+@pytest.mark.parametrize("name", ["fmb120", "fmb640", "fmb920", "fmc130", "tat100"])
+def test_events_are_of_elements_that_the_model_has(name: str) -> None:
+    profile = read_profile(name)
+    meanings = {number: name for name, number in (DRIVEN | EVENTS).items()}
+    made = eventful(driven_with(name))
+    events = {record.event_io_id for record in made if record.event_io_id}
+    for io_id in events | {element.id for record in made for element in record.io}:
+        row = io_catalog().by_id(io_id, profile.model)
+        assert row is not None
+        assert io_id not in meanings or DRIVEN.get(row.name, EVENTS.get(row.name)) == io_id
+    assert all(
+        record.io.get(record.event_io_id) is not None for record in made if record.event_io_id
+    )
+    assert all(record.priority == 0 for record in made if not record.event_io_id)
+    assert {1, 240, 246, 255} <= events
+    assert (239 in events) == (name != "tat100")
+    assert (252 in events) == (name != "fmb640")
+
+
+def test_an_event_has_the_id_that_the_model_calls_the_element_by(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    text = RIGHT.replace("FMB120", "FMC650").replace('"Ignition"', '10883, "Movement"')
+    path.write_text(text.replace("Dallas Temperature 1", "PCB Temperature"))
+    events = [record.event_io_id for record in records(str(path))]
+    assert 10_883 in events
+    assert 239 not in events
+
+
+def test_what_the_profile_itself_says_does_not_change(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RIGHT.replace("[values]", "[values]\nIgnition = 1"))
+    made = records(str(path))
+    assert {(record.event_io_id, record.io.get(239)) for record in made} == {(0, 1)}
+
+
+def test_another_element_of_that_id_keeps_its_own_value(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    text = RIGHT.replace("FMB120", "FMB640").replace("66", '"Authorized Driving"')
+    text = text.replace('"Dallas Temperature 1" =', '"Authorized Driving" = 3\n"PCB Temperature" =')
+    path.write_text(text.replace("Dallas Temperature 1", "PCB Temperature"))
+    drive = driven_with(str(path))
+    drive.unplug()
+    assert {record.io.get(252) for record in islice(drive, 20)} == {3}
+
+
 def test_what_the_drive_knows_comes_from_the_drive() -> None:
     settings = EmulatorSettings(start_ms=START_MS, seed=1)
     plain = list(islice(assemble_device(IMEI, settings, START_MS).records, 300))
@@ -84,6 +154,16 @@ def test_the_drive_calls_them_by_the_ids_it_has() -> None:
         ("External Voltage", drive_module.EXTERNAL_VOLTAGE),
     ):
         assert DRIVEN[name] == constant
+    for name, constant in (
+        ("Digital Input 1", drive_module.DIGITAL_INPUT_1),
+        ("Geofence zone 01", driving_events.GEOFENCE_ZONE_01),
+        ("Towing", drive_module.TOWING),
+        ("Unplug", drive_module.UNPLUG),
+        ("Green driving type", driving_events.GREEN_DRIVING_TYPE),
+        ("Green Driving Value", driving_events.GREEN_DRIVING_VALUE),
+        ("Over Speeding", driving_events.OVER_SPEEDING),
+    ):
+        assert EVENTS[name] == constant
 
 
 def test_values_wander_in_their_range_and_signed_ones_are_twos_complement(tmp_path: Path) -> None:
