@@ -232,6 +232,52 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         ),
         (("codecs", "codec"), "codec: is no field of a profile; did you mean 'codecs'"),
         (("[values]", "[values"), "line 7"),
+        (('"FMB120"', '["FMB120"]'), r"line 2: model: \['FMB120'\] is not in the IO dictionary"),
+        (('"FMB120"', "{ a = 1 }"), "line 2: model: .* is not in the IO dictionary"),
+        (('"Ver:1 IMEI:{imei}"', '["x"]'), "line 4: getver: expected printable ASCII text"),
+        (("Ver:1", "Ver:\\n1"), "line 4: getver: expected printable ASCII text"),
+        (("Ver:1", "Ver:\\u00e41"), "line 4: getver: expected printable ASCII text"),
+        (("Ver:1", "Ver:\\u007f1"), "line 4: getver: expected printable ASCII text"),
+        (("{imei}", "{imei:>1000000}"), "line 4: getver: expected nothing but a name in"),
+        (("{imei}", "{imei!r}"), "line 4: getver: expected nothing but a name in"),
+        (("{imei}", "{imei.real}"), "line 4: getver: the names in braces are imei"),
+        (("{imei}", "{}"), "line 4: getver: the names in braces are imei"),
+        (("{imei}", "{imei"), "line 4: getver: the names in braces are imei"),
+        (("66,", "true,"), "line 5: elements: expected names and ids, found True"),
+        (("66,", "1.0,"), "line 5: elements: expected names and ids, found 1.0"),
+        (("66,", "\n66,\n'Speedo',"), "line 7: elements: .*'Speedo'; did you mean 'Speed'"),
+        (("66,", "\n66,\n66,"), "line 7: elements: External Voltage stands there twice"),
+        (("66,", f"0x1{'0' * 5_000},"), "line 5: elements: FMB120 has no IO element"),
+        (("66,", f"1{'0' * 5_000},"), "own.toml: "),
+        (('"FMB120"', f"0x1{'0' * 5_000}"), "line 2: model: a number of too many digits is not in"),
+        (
+            ('"Dallas Temperature 1" =', '72 = 5\n"Dallas Temperature 1" ='),
+            r"line 9: \[values\] Dallas Temperature 1: stands there twice",
+        ),
+        (
+            ('"Dallas Temperature 1" =', '24 = 5\n"Dallas Temperature 1" ='),
+            r"line 8: \[values\] 24: is not among the elements",
+        ),
+        (
+            ('"Dallas Temperature 1" =', '"Ignitoin" = 5\n"Dallas Temperature 1" ='),
+            r"line 8: \[values\] Ignitoin: is not among the elements; did you mean 'Ignition'",
+        ),
+        (
+            ('[values]\n"Dallas Temperature 1" =', '\nvalues."Dallas Temperature 1" = 1.5 #'),
+            r"line 8: \[values\] Dallas Temperature 1: expected a number",
+        ),
+        (
+            ("[sending]\nack_timeout_s = 20", "[sending]\nrecords_per_packet = 2.7"),
+            r"line 11: \[sending\] records_per_packet: expected a whole number, found 2.7",
+        ),
+        (
+            ("[sending]\nack_timeout_s = 20", "[sending]\nrecords_per_packet = true"),
+            r"line 11: \[sending\] records_per_packet: expected a whole number, found True",
+        ),
+        (
+            ("[sending]\nack_timeout_s = 20", "[sending]\nack_timeout_s = nan"),
+            "line 11: .*expected 1 to 86400, found nan",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_line_and_field(
@@ -240,6 +286,43 @@ def test_what_is_wrong_is_named_with_line_and_field(
     path = tmp_path / "own.toml"
     assert wrong[0] in RIGHT
     path.write_text(RIGHT.replace(wrong[0], wrong[1], 1))
+    with pytest.raises(ProfileError, match=complaint):
+        read_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [('"dallas temperature 1"', 7), ("72", 7), ("'72'", 7), ('"DALLAS Temperature 1"', -7)],
+)
+def test_values_are_of_names_in_whatever_case_or_of_ids(
+    tmp_path: Path, key: str, value: int
+) -> None:
+    path = tmp_path / "own.toml"
+    text = RIGHT.replace('"Dallas Temperature 1"]', "72]")
+    path.write_text(text.replace('"Dallas Temperature 1" = [-50, 250]', f"{key} = {value}"))
+    assert [(element.low, element.high) for element in read_profile(str(path)).elements] == [
+        *((0, 0), (0, 0), (value, value))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("top", "complaint"),
+    [
+        ("sending.ack_timeout_s = 0", r"line 7: \[sending\] ack_timeout_s: expected 1 to"),
+        ("sending = { ack_timeout_s = 0 }", r"line 7: \[sending\] ack_timeout_s: expected 1 to"),
+        ("sending . 'reconnect_s' = 0", r"line 7: \[sending\] reconnect_s: expected 0.01 to"),
+        ("moving.send_period_s = 1", "line 1: stopped: is missing"),
+        (
+            "stopped = { send_period_s = 1, record_period_s = 1 }\nmoving.send_period_s = 1",
+            r"line 8: \[moving\] record_period_s: is missing",
+        ),
+    ],
+)
+def test_the_line_is_right_however_the_table_is_written(
+    tmp_path: Path, top: str, complaint: str
+) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RIGHT.split("[sending]", maxsplit=1)[0].replace("[values]", f"{top}\n[values]"))
     with pytest.raises(ProfileError, match=complaint):
         read_profile(str(path))
 
@@ -303,6 +386,7 @@ def test_periods_and_the_buffer(tmp_path: Path) -> None:
             r"line 21: \[buffer\] order: expected one of oldest first, ne",
         ),
         (("size = 100", "size = 0"), r"line 20: \[buffer\] size: expected 1 to"),
+        (("size = 100", "size = 2.7"), r"line 20: \[buffer\] size: expected a whole number"),
         (("size", "sise"), r"line 20: \[buffer\] sise: .*did you mean 'size'"),
     ],
 )
