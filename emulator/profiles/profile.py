@@ -10,13 +10,15 @@ class Element(msgspec.Struct, frozen=True):
     """An IO element of every record."""
 
     io_id: int
-    width: int
-    """Bytes: 1, 2, 4 or 8."""
+    width: int | None
+    """Bytes: 1, 2, 4 or 8; None for as many as its ``content`` has."""
     driven: int | None
     """The id under which the drive knows its value; None where the profile says it."""
     low: int = 0
     high: int = 0
     """Between these, both included, the value wanders; unsigned, as it is on the wire."""
+    content: bytes = b""
+    """The value of one of variable width."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

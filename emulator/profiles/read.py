@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from teltonika.codecs import AVL_CODECS, AvlCodec
 from teltonika.codecs.io_catalog import IoCatalog, IoDescription, IoType, io_catalog
+from teltonika.codecs.records import FIXED_WIDTHS
 from teltonika.emulator.profiles.driven import CHANGES, DRIVEN, EVENTS
 from teltonika.emulator.profiles.pace import Pace, Paces
 from teltonika.emulator.profiles.places import Place, line_of
@@ -19,10 +20,15 @@ from teltonika.emulator.unit import VERSION_FIELDS
 
 _MOST_SHOWN = 80
 """Characters of a wrong value."""
+_VARIABLE = "variable"
+_MOST_CONTENT = 1_200
+"""Bytes of a value of variable width: the dictionary knows none with more."""
+_LAST = 9
+"""Where elements of variable width stand among those of 1 to 8 bytes."""
 _STATES = ("moving", "stopped", "roaming")
 MAX_SIZE = 1_000_000
 """Bytes of a file."""
-_TOP = ("model", "codecs", "getver", "elements", "values", "sending", *_STATES, "buffer")
+_TOP = ("model", "codecs", "getver", "elements", "widths", "values", "sending", *_STATES, "buffer")
 _PACE = ("record_period_s", "send_period_s")
 _BUFFER = ("size", "order")
 _ORDERS = {"oldest first": False, "newest first": True}
@@ -145,28 +151,63 @@ class _Reader:
         names = self._raw["elements"]
         if not isinstance(names, list):
             self._fail("", "elements", "expected a list of names and ids")
+        widths = self._widths(catalog, model)
         values = self._by_id("values", catalog, model)
         elements: dict[int, Element] = {}
         for index, wanted in enumerate(names):
             row = self._row(catalog, model, wanted, index)
-            if row.width is None:
-                self._fail("", "elements", f"{row.name} has no fixed width", index)
             if row.id in elements:
                 self._fail("", "elements", f"{row.name} stands there twice", index)
-            if row.id > 255 and any(codec.name == "8" for codec in codecs):
-                self._fail("", "codecs", f"codec 8 cannot carry {row.name}: its id is {row.id}")
-            low, high, driven = 0, 0, DRIVEN.get(row.name)
+            width = widths.get(row.id, row.width)
+            if width is None and row.id not in widths:
+                what = f"{row.name} has no fixed width: say one under [widths]"
+                self._fail("", "elements", what, index)
+            for codec in codecs:
+                self._check_carries(codec, row, width)
             if row.id in values:
-                signed = row.type is IoType.SIGNED
-                low, high = self._range(*values[row.id], row.width, signed=signed)
-                driven = None
-            elif driven is None:
+                elements[row.id] = self._said(row, width, *values[row.id])
+            elif width is None or row.name not in DRIVEN:
                 self._fail("", "elements", f"say under [values] what {row.name} is", index)
-            elements[row.id] = Element(row.id, row.width, driven, low, high)
-        for io_id, (key, _) in values.items():
-            if io_id not in elements:
-                self._not_an_element("values", key)
-        return tuple(sorted(elements.values(), key=lambda element: element.width))
+            else:
+                elements[row.id] = Element(row.id, width, DRIVEN[row.name])
+        for table in ("widths", "values"):
+            self._check_among(elements, table, self._by_id(table, catalog, model))
+        return tuple(sorted(elements.values(), key=lambda element: element.width or _LAST))
+
+    def _widths(self, catalog: IoCatalog, model: str) -> dict[int, int | None]:
+        """By IO id, of those that are another than in the dictionary; None is a variable one."""
+        widths: dict[int, int | None] = {}
+        for io_id, (key, width) in self._by_id("widths", catalog, model).items():
+            if width == _VARIABLE:
+                widths[io_id] = None
+            elif isinstance(width, int) and width in FIXED_WIDTHS and width is not True:
+                widths[io_id] = width
+            else:
+                expected = f"{', '.join(map(str, FIXED_WIDTHS))} or {_VARIABLE!r}"
+                self._fail("widths", key, f"expected {expected}, found {_shown(width)}")
+        return widths
+
+    def _said(self, row: IoDescription, width: int | None, key: str, value: object) -> Element:
+        """The element of ``row`` with what stands under ``key`` of the values."""
+        if width is None:
+            return Element(row.id, None, None, content=self._content(key, value, row.type))
+        low, high = self._range(key, value, width, signed=row.type is IoType.SIGNED)
+        return Element(row.id, width, None, low, high)
+
+    def _content(self, key: str, value: object, type_: IoType) -> bytes:
+        """Of an element of variable width."""
+        is_text = type_ is IoType.ASCII
+        expected = "ASCII text" if is_text else "hex digits"
+        if not isinstance(value, str):
+            self._fail("values", key, f"expected {expected}, found {_shown(value)}")
+        try:
+            content = value.encode("ascii") if is_text else bytes.fromhex(value)
+        except ValueError:
+            self._fail("values", key, f"expected {expected}, found {_shown(value)}")
+        if len(content) > _MOST_CONTENT:
+            what = f"expected at most {_MOST_CONTENT} bytes, found {len(content)}"
+            self._fail("values", key, what)
+        return content
 
     def _row(self, catalog: IoCatalog, model: str, wanted: object, index: int) -> IoDescription:
         """What ``elements[index]`` is."""
@@ -193,6 +234,20 @@ class _Reader:
                 self._fail(table, key, "stands there twice")
             found[row.id] = key, value
         return found
+
+    def _check_carries(self, codec: AvlCodec, row: IoDescription, width: int | None) -> None:
+        what = f"codec {codec.name} cannot carry {row.name}"
+        if row.id > 255 and codec.name == "8":
+            self._fail("", "codecs", f"{what}: its id is {row.id}")
+        if width is None and not codec.has_variable_length:
+            self._fail("", "codecs", f"{what}: its width is variable")
+
+    def _check_among(
+        self, elements: dict[int, Element], table: str, said: dict[int, tuple[str, object]]
+    ) -> None:
+        for io_id, (key, _) in said.items():
+            if io_id not in elements:
+                self._not_an_element(table, key)
 
     def _not_an_element(self, table: str, key: str) -> NoReturn:
         near = _near(key, [name for name in self._raw["elements"] if isinstance(name, str)])
@@ -273,6 +328,8 @@ def _event_ids(catalog: IoCatalog, model: str, elements: tuple[Element, ...]) ->
     for element in sorted(elements, key=lambda element: element.io_id):
         if element.driven in CHANGES:
             ids.setdefault(element.driven, element.io_id)
+        if element.width is None:
+            ids.pop(element.io_id, None)
     return ids
 
 

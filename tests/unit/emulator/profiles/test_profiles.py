@@ -327,6 +327,120 @@ def test_the_line_is_right_however_the_table_is_written(
         read_profile(str(path))
 
 
+def with_widths(*widths: str, elements: str = "", values: str = "") -> str:
+    text = RIGHT.replace("66,", f"66, {elements}").replace("[values]", f"[values]\n{values}")
+    return text + "\n".join(("[widths]", *widths))
+
+
+def test_a_width_is_that_of_the_profile_where_it_says_one(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(with_widths("'external voltage' = 4", "72 = 2", "Ignition = 8"))
+    assert [(element.io_id, element.width) for element in read_profile(str(path)).elements] == [
+        *((72, 2), (66, 4), (239, 8))
+    ]
+    made = records(str(path))
+    assert {record.io.counts for record in made if not record.event_io_id} == {(0, 1, 1, 1)}
+    path.write_text(RIGHT)
+    for wide, usual in zip(made, records(str(path)), strict=True):
+        assert wide.io.get(66) == usual.io.get(66)
+        assert wide.io.get(239) == usual.io.get(239)
+    codec = AVL_CODECS.by_name("8E")
+    assert decode_packet(encode_packet(codec, tuple(made[:20]))).records == tuple(made[:20])
+
+
+def test_a_variable_width_is_that_of_the_text_under_values(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        with_widths(
+            *(
+                "VIN = 'variable'",
+                '"Driver Name" = "variable"',
+                "281 = 'variable'",
+                "24 = 'variable'",
+            ),
+            elements="'VIN', 'Driver Name', 281, 'Speed',",
+            values="vin = 'WVWZZZ1JZXW000001'\n403 = '00ffA0'\n'Fault Codes' = ''\nSpeed = '01'",
+        )
+    )
+    made = records(str(path))
+    for record in made:
+        assert record.io.variable == (
+            *((256, b"WVWZZZ1JZXW000001"), (403, b"\x00\xff\xa0"), (281, b""), (24, b"\x01")),
+        )
+    codec = AVL_CODECS.by_name("8E")
+    assert decode_packet(encode_packet(codec, tuple(made[:20]))).records == tuple(made[:20])
+
+
+def test_an_element_without_a_width_in_the_dictionary_can_have_one(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(with_widths("VIN = 8", elements="'VIN',", values="VIN = 7"))
+    assert {record.io.get(256) for record in records(str(path))} == {7}
+
+
+def test_what_a_profile_says_in_text_is_no_event(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(with_widths("1 = 'variable'", elements="1,", values="1 = 'FF'"))
+    drive = driven_with(str(path))
+    drive.panic()
+    made = list(islice(drive, 5))
+    assert {record.event_io_id for record in made} <= {0, 239}
+    assert {record.io.get(1) for record in made} == {b"\xff"}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (with_widths("66 = 3"), r"14: \[widths\] 66: expected 1, 2, 4, 8 or 'variable', found 3"),
+        (with_widths("66 = true"), r"14: \[widths\] 66: expected 1, 2, .*, found True"),
+        (with_widths("66 = 2.0"), r"14: \[widths\] 66: expected 1, 2, .*, found 2.0"),
+        (with_widths("66 = [1]"), r"14: \[widths\] 66: expected 1, 2, .*, found \[1\]"),
+        (with_widths("66 = 'Variable'"), r"14: \[widths\] 66: expected 1, 2, .*'Variable'"),
+        (with_widths("Speed = 2"), r"14: \[widths\] Speed: is not among the elements"),
+        (with_widths("Ignitoin = 2"), r"14: \[widths\] Ignitoin: is not .*did you mean 'Ignition'"),
+        (with_widths("66 = 1", '"External Voltage" = 2'), r"15: \[widths\] External .* twice"),
+        (
+            with_widths("72 = 1").replace("[-50, 250]", "[-50, 128]"),
+            r"9: \[values\] Dallas Temperature 1: expected -128 to 127",
+        ),
+        (
+            with_widths(elements="'VIN',"),
+            r"5: elements: VIN has no fixed width: say one under \[wi",
+        ),
+        (
+            with_widths("66 = 'variable'"),
+            r"5: elements: say under \[values\] what External Voltage is",
+        ),
+        (
+            with_widths("VIN = 'variable'", elements="'VIN',", values="VIN = 7"),
+            r"8: \[values\] VIN: expected ASCII text, found 7",
+        ),
+        (
+            with_widths("VIN = 'variable'", elements="'VIN',", values="VIN = '\u00e4'"),
+            r"8: \[values\] VIN: expected ASCII text",
+        ),
+        (
+            with_widths("403 = 'variable'", elements="403,", values="403 = 'xy'"),
+            r"8: \[values\] 403: expected hex digits, found 'xy'",
+        ),
+        (
+            with_widths("VIN = 'variable'", elements="'VIN',", values=f"VIN = '{'a' * 1_300}'"),
+            r"8: \[values\] VIN: expected at most 1200 bytes, found 1300",
+        ),
+        (
+            with_widths("VIN = 'variable'", elements="'VIN',", values="VIN = 'a'").replace(
+                '["8E"]', '["8E", "16"]'
+            ),
+            "3: codecs: codec 16 cannot carry VIN: its width is variable",
+        ),
+    ],
+)
+def test_what_is_wrong_with_widths(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(ProfileError, match=f"line {complaint}"):
+        read_profile(str(path))
+
+
 def test_codec_8_has_no_ids_above_255(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     text = RIGHT.replace('["8E"]', '["8E", "8"]').replace("66", '"BT Status"')
