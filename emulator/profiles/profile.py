@@ -2,8 +2,14 @@
 
 import msgspec
 
-from teltonika.codecs import AvlCodec
+from teltonika.codecs import MAX_PACKET_SIZE, AvlCodec
 from teltonika.emulator.profiles.pace import Paces
+
+_PACKET_SIZE = 15
+"""Bytes of a packet besides its records."""
+_RECORD_SIZE = 38 + 4 * 3
+"""Bytes of a record in codec 8 Extended without elements; and those that events bring: four at
+most, of one byte each."""
 
 
 class Element(msgspec.Struct, frozen=True):
@@ -19,6 +25,11 @@ class Element(msgspec.Struct, frozen=True):
     """Between these, both included, the value wanders; unsigned, as it is on the wire."""
     content: bytes = b""
     """The value of one of variable width."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, in codec 8 Extended."""
+        return 2 + (2 + len(self.content) if self.width is None else self.width)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,3 +54,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     records_per_packet: int
     paces: Paces | None = None
     """None where it leaves the periods to whoever runs it."""
+
+    @property
+    def records_that_fit(self) -> int:
+        """Into one packet, whatever events they are of."""
+        size = _RECORD_SIZE + sum(element.size for element in self.elements)
+        return (MAX_PACKET_SIZE - _PACKET_SIZE) // size

@@ -92,7 +92,7 @@ class _Reader:
         elements = self._elements(catalog, model, codecs)
         sending = self._table("sending")
         self._check_keys("sending", sending, _SENDING)
-        return Profile(
+        profile = Profile(
             name=Path(self._name).stem,
             model=model,
             codecs=codecs,
@@ -105,6 +105,10 @@ class _Reader:
             records_per_packet=self._count("sending", "records_per_packet", 1, 255),
             paces=self._paces(),
         )
+        if profile.records_per_packet > profile.records_that_fit:
+            what = f"of these elements at most {profile.records_that_fit} fit a packet"
+            self._fail("sending", "records_per_packet", what)
+        return profile
 
     def _paces(self) -> Paces | None:
         if not any(name in self._raw for name in (*_STATES, "buffer")):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from teltonika.codecs import AVL_CODECS, AvlRecord, decode_packet, encode_packet
+from teltonika.codecs import AVL_CODECS, MAX_PACKET_SIZE, AvlRecord, decode_packet, encode_packet
 from teltonika.codecs.io_catalog import io_catalog
 from teltonika.emulator import Drive, EmulatorSettings, Geofence, assemble_device, driving_events
 from teltonika.emulator import drive as drive_module
@@ -375,6 +375,26 @@ def test_an_element_without_a_width_in_the_dictionary_can_have_one(tmp_path: Pat
     path = tmp_path / "own.toml"
     path.write_text(with_widths("VIN = 8", elements="'VIN',", values="VIN = 7"))
     assert {record.io.get(256) for record in records(str(path))} == {7}
+
+
+def test_as_many_records_as_fit_a_packet_fit_whatever_happens(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    values = f"VIN = '{'a' * 1_000}'"
+    text = with_widths("VIN = 'variable'", elements="'VIN',", values=values)
+    path.write_text(text)
+    most = read_profile(str(path)).records_that_fit
+    assert most == 61
+    made = eventful(driven_with(str(path)))
+    largest = max(made, key=lambda record: len(record.io))
+    assert len(encode_packet(AVL_CODECS.by_name("8E"), (largest,) * most)) <= MAX_PACKET_SIZE
+    path.write_text(text.replace("[sending]", "[sending]\nrecords_per_packet = 61"))
+    assert read_profile(str(path)).records_per_packet == 61
+    path.write_text(text.replace("[sending]", "[sending]\nrecords_per_packet = 62"))
+    complaint = (
+        r"line 12: \[sending\] records_per_packet: of these elements at most 61 fit a packet"
+    )
+    with pytest.raises(ProfileError, match=complaint):
+        read_profile(str(path))
 
 
 def test_what_a_profile_says_in_text_is_no_event(tmp_path: Path) -> None:
