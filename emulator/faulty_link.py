@@ -44,7 +44,7 @@ class FaultyLink(DeviceLink):
         self._twin_wanted = False
 
     def inject(self, fault: Fault) -> None:
-        """Let the next packet have this fault."""
+        """Let the next packet that can have this fault have it."""
         self._line.inject(fault)
 
     async def run(self) -> DeviceReport:

@@ -262,6 +262,14 @@ async def test_a_twin_says_the_same_imei_while_the_first_goes_on() -> None:
         assert not twin.lost.is_set()
 
 
+async def test_two_faults_that_no_packet_can_have_strike_one_after_the_other() -> None:
+    (first, second), link = await run(FaultPlan(), Fault.CRC, Fault.DUPLICATE)
+    assert first.complaints == [ErrorCode.CRC_MISMATCH]
+    times = [record.timestamp_ms - START_MS for record in second.records]
+    assert times == [0, 1_000, 1_000, 2_000]
+    assert link.device.report.faults == {"crc": 1, "duplicate": 1}
+
+
 async def test_a_wrong_clock_is_years_off() -> None:
     (seen,), _ = await injected(Fault.CLOCK)
     years = [(record.timestamp_ms - START_MS) / 31_536_000_000 for record in seen.records]
