@@ -270,6 +270,12 @@ async def test_two_faults_that_no_packet_can_have_strike_one_after_the_other() -
     assert link.device.report.faults == {"crc": 1, "duplicate": 1}
 
 
+async def test_a_packet_that_no_other_follows_is_not_counted_as_coalesced() -> None:
+    (seen,), link = await run(parse_faults(["coalesce=1"]))
+    assert len(seen.records) == 3
+    assert link.device.report.faults == {"coalesce": 1}
+
+
 async def test_a_wrong_clock_is_years_off() -> None:
     (seen,), _ = await injected(Fault.CLOCK)
     years = [(record.timestamp_ms - START_MS) / 31_536_000_000 for record in seen.records]
