@@ -19,7 +19,7 @@ from teltonika.codecs import (
     ServerConnection,
     decode_packet,
 )
-from teltonika.codecs.framing import checked_data
+from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, checked_data
 from teltonika.emulator import (
     DeviceMachine,
     DeviceObserver,
@@ -180,6 +180,17 @@ async def test_wrong_counts_have_a_right_crc() -> None:
     wrong, right = checked_data(first.packets), checked_data(second.chunks[1])
     assert wrong[:-1] == right[:-1]
     assert wrong[-1] != right[-1]
+
+
+@pytest.mark.parametrize("fault", [Fault.CRC, Fault.LENGTH])
+async def test_wrong_counts_do_not_put_another_fault_right(fault: Fault) -> None:
+    (first, second), _ = await run(FaultPlan(), fault, Fault.COUNTS)
+    wrong, right = first.packets, second.chunks[1]
+    assert wrong[HEADER_SIZE:-CRC_SIZE] != right[HEADER_SIZE:-CRC_SIZE]
+    if fault is Fault.CRC:
+        assert first.complaints == [ErrorCode.CRC_MISMATCH]
+    else:
+        assert wrong[:HEADER_SIZE] != right[:HEADER_SIZE]
 
 
 async def test_duplicate_comes_twice_in_a_row_and_both_acks_are_taken() -> None:
