@@ -12,8 +12,9 @@ from teltonika.cli.decode_view import print_finding
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.output import print_json
 from teltonika.codecs import MAX_PACKET_SIZE
-from teltonika.codecs.findings import FoundError, find_packets, found_error
+from teltonika.codecs.findings import FoundError, found_error
 from teltonika.codecs.hextext import HexTextError, parse_hex_text
+from teltonika.codecs.packet_finder import find_packets
 
 DEFAULT_COMMAND = "hexdump"
 

@@ -15,9 +15,7 @@ from teltonika.codecs.annotation_reader import (
     AnnotationReader,
     Fault,
     Field,
-    Names,
     Stopped,
-    no_names,
 )
 from teltonika.codecs.commands import CommandMessage, MessageType
 from teltonika.codecs.crc import crc16_ibm
@@ -55,12 +53,12 @@ class Annotation(msgspec.Struct, frozen=True):
     fault: Fault | None
 
 
-def annotate(data: bytes, form: Form, offset: int = 0, names: Names = no_names) -> Annotation:
+def annotate(data: bytes, form: Form, offset: int = 0) -> Annotation:
     """Read ``data``, which is one thing of that form, or the beginning of a broken one.
 
     ``offset`` is added to the places of fields and faults. Never raises for what the bytes are.
     """
-    reader = AnnotationReader(data, offset, names)
+    reader = AnnotationReader(data, offset)
     content = _Content()
     with suppress(Stopped):
         _READERS[form](reader, content)

@@ -8,14 +8,6 @@ from bitstring import Bits
 from teltonika.codecs.errors import ErrorCode
 from teltonika.codecs.records import IoElement
 
-Names = Callable[[IoElement], str]
-"""What an IO element is and means, such as ``External Voltage = 24.079 V``; empty if unknown."""
-
-
-def no_names(_: IoElement) -> str:
-    """Of no element anything is known."""
-    return ""
-
 
 class Field(msgspec.Struct, frozen=True, gc=False):
     """Some bytes in a row, and what they are."""
@@ -30,8 +22,8 @@ class Field(msgspec.Struct, frozen=True, gc=False):
     """For a person: unit, label, date. Empty where the value says all."""
     record: int = 0
     """The AVL record that it is in, from 1; 0 outside of records."""
-    id_length: int = 0
-    """Of an IO element: so many of the bytes are its id, and, if it is variable, its length."""
+    element: IoElement | None = None
+    """What an IO element's bytes, its id, its length if that varies, and its value, hold."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -48,7 +40,7 @@ class Stopped(Exception):  # noqa: N818 - never leaves the annotated reading
 class AnnotationReader:
     """The bytes that are read, and the fields found in them so far."""
 
-    def __init__(self, data: bytes, offset: int, names: Names) -> None:
+    def __init__(self, data: bytes, offset: int) -> None:
         self.fields: list[Field] = []
         self.fault: Fault | None = None
         self.position = 0
@@ -59,7 +51,6 @@ class AnnotationReader:
         self._data = data
         self._bits = Bits(data)
         self._offset = offset
-        self._names = names
 
     def number(
         self,
@@ -99,7 +90,7 @@ class AnnotationReader:
         self._room(id_width + width)
         io_id = int(self._take(id_width).uint)
         element = IoElement(io_id, int(self._take(width).uint), width)
-        return self._add_element(start, element, id_width)
+        return self._add_element(start, element)
 
     def variable_element(self, id_width: int) -> IoElement:
         """The next IO element of variable length: its id, the length and the value in one field."""
@@ -111,7 +102,7 @@ class AnnotationReader:
             self.position = start
             self.stop(ErrorCode.TRUNCATED, self.end)
         element = IoElement.variable(io_id, bytes(self._take(length).bytes))
-        return self._add_element(start, element, id_width + 2)
+        return self._add_element(start, element)
 
     def window(self, start: int, end: int) -> bytes:
         """Bytes wherever they stand."""
@@ -151,7 +142,12 @@ class AnnotationReader:
         return self._bits[8 * start : 8 * self.position]
 
     def _add(
-        self, start: int, name: str, value: int | str | None, meaning: str = "", id_length: int = 0
+        self,
+        start: int,
+        name: str,
+        value: int | str | None,
+        meaning: str = "",
+        element: IoElement | None = None,
     ) -> None:
         own = self._data[start : self.position]
         self.fields.append(
@@ -163,11 +159,11 @@ class AnnotationReader:
                 value,
                 meaning,
                 self.record,
-                id_length,
+                element,
             )
         )
 
-    def _add_element(self, start: int, element: IoElement, id_length: int) -> IoElement:
+    def _add_element(self, start: int, element: IoElement) -> IoElement:
         value = element.value.hex() if isinstance(element.value, bytes) else element.value
-        self._add(start, f"IO {element.id}", value, self._names(element), id_length)
+        self._add(start, f"IO {element.id}", value, element=element)
         return element

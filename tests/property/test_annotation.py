@@ -16,8 +16,9 @@ from teltonika.codecs import (
     encode_imei,
 )
 from teltonika.codecs.annotate import Annotation, Form, annotate
-from teltonika.codecs.findings import FoundAvlPacket, FoundMessage, find_packets
+from teltonika.codecs.findings import FoundAvlPacket, FoundMessage
 from teltonika.codecs.framing import decode_data, encode_frame
+from teltonika.codecs.packet_finder import find_packets
 from teltonika.codecs.udp import ENVELOPE_SIZE, Datagram, decode_datagram, encode_datagram
 
 ANY_SIZE = 2**33

@@ -29,7 +29,8 @@ from teltonika.codecs import (
     encode_message,
     encode_packet,
 )
-from teltonika.codecs.findings import FoundError, find_packets
+from teltonika.codecs.findings import FoundError
+from teltonika.codecs.packet_finder import find_packets
 
 IMEI = "356307042441013"
 PING = b"\xff"
