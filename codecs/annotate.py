@@ -8,6 +8,7 @@ readings against each other: they find the same records, or an error at the same
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 
 import msgspec
 
@@ -225,7 +226,7 @@ _CODEC_NAMES = {
     0x10: "codec 16",
     0x8E: "codec 8 Extended",
 }
-_TYPE_NAMES = {
+_TYPE_NAMES: dict[int, str] = {
     MessageType.COMMAND: "command",
     MessageType.RESPONSE: "response",
     MessageType.SERIAL: "from RS-232",
@@ -279,7 +280,7 @@ def _read_record(reader: AnnotationReader, layout: _AvlLayout) -> AvlRecord:
     total = reader.number(layout.count_width, "number of IO elements")
     elements = []
     for width in (1, 2, 4, 8):
-        count = reader.number(layout.count_width, f"N{width}", lambda n, w=width: _of_width(n, w))
+        count = reader.number(layout.count_width, f"N{width}", partial(_of_width, width))
         elements += [reader.element(layout.id_width, width) for _ in range(count)]
     if layout.variable_length:
         count = reader.number(2, "NX", lambda n: f"{n} of variable length")
@@ -308,7 +309,7 @@ def _read_message(reader: AnnotationReader, codec_id: int) -> CommandMessage:
         reader.blame(ErrorCode.TRUNCATED, data_end)
     reader.number(1, "quantity 1")
     start = reader.position
-    type_number = reader.number(1, "type", lambda type_: _TYPE_NAMES.get(type_, "unknown"))  # type: ignore[call-overload]
+    type_number = reader.number(1, "type", _message_type)
     if type_number not in layout.types:
         reader.stop(ErrorCode.UNKNOWN_TYPE, start)
     start = reader.position
@@ -326,11 +327,15 @@ def _read_message(reader: AnnotationReader, codec_id: int) -> CommandMessage:
     return CommandMessage(codec_id, MessageType(type_number), content, imei, timestamp_s)
 
 
+def _message_type(number: int) -> str:
+    return _TYPE_NAMES.get(number, "unknown")
+
+
 def _records(count: int) -> str:
     return f"{count} record{'' if count == 1 else 's'}"
 
 
-def _of_width(count: int, width: int) -> str:
+def _of_width(width: int, count: int) -> str:
     return f"{count} of {width} byte{'' if width == 1 else 's'}"
 
 
