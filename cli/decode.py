@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from teltonika.cli.decode_view import print_finding
 from teltonika.cli.errors import FAILED, USAGE, fail
+from teltonika.cli.io_names import ModelOption, NamesOption, namer
 from teltonika.cli.output import print_json
 from teltonika.codecs import MAX_PACKET_SIZE
 from teltonika.codecs.findings import FoundError, found_error
@@ -65,6 +66,8 @@ def hexdump(
     max_packet_size: Annotated[
         int, typer.Option(help="Largest packet that is believed, in bytes.", min=12)
     ] = MAX_PACKET_SIZE,
+    names: NamesOption = False,
+    model: ModelOption = None,
 ) -> None:
     """Decode hex: handshakes, AVL packets, acknowledgements, pings, several in a row.
 
@@ -75,6 +78,7 @@ def hexdump(
         fail("give the hex as an argument or with --file, not both", USAGE)
     text = " ".join(hex_text) if hex_text else _read(file or Path("-"))
     show = print_json if json else print_finding
+    named = namer(names=names, model=model)
     broken: HexTextError | None = None
     try:
         data = parse_hex_text(text)
@@ -90,7 +94,7 @@ def hexdump(
             and finding.length + finding.offset == len(data)
         ):
             break  # what is missing is behind the text that is not hex
-        show(finding)
+        show(named(finding))
         failed = failed or isinstance(finding, FoundError)
     if broken:
         if json:

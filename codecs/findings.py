@@ -35,11 +35,17 @@ class FoundImei(Finding, frozen=True, tag="imei", kw_only=True):
 
 
 class FoundIoElement(msgspec.Struct, frozen=True):
-    """``value`` is a number, or hex where the length is variable."""
+    """``value`` is a number, or hex where the length is variable. `with_names` adds the rest."""
 
     id: int
     bytes: int
     value: int | str
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    scaled: float | int | str | msgspec.UnsetType = msgspec.UNSET
+    """The value in ``unit``; text of ASCII."""
+    label: str | msgspec.UnsetType = msgspec.UNSET
+    """What this single value says, where it says something."""
 
 
 class FoundRecord(msgspec.Struct, frozen=True):

@@ -131,3 +131,29 @@ def test_what_stands_before_text_that_is_not_hex_is_decoded() -> None:
     imei, error = decoded(result.stdout)
     assert imei["imei"] == "356307042441013"
     assert (error["error"], error["offset"]) == ("bad_hex", 27)
+
+
+def test_names_gives_the_elements_names_and_a_model_asks_for_them_too() -> None:
+    plain = run_teltonika("decode", "hexdump", "--json", CODEC8)
+    names = run_teltonika("decode", "hexdump", "--json", "--names", CODEC8)
+    model = run_teltonika("decode", "hexdump", "--json", "--model", "fmb640", CODEC8)
+    assert plain.returncode == names.returncode == model.returncode == 0
+    (bare,), (named,), (of_model,) = (decoded(one.stdout) for one in (plain, names, model))
+    assert "name" not in bare["records"][0]["io"][0]
+    elements = {element["id"]: element for element in named["records"][0]["io"]}
+    assert (elements[66]["name"], elements[66]["scaled"], elements[66]["unit"]) == (
+        "External Voltage",
+        24.079,
+        "V",
+    )
+    elements = {element["id"]: element for element in of_model["records"][0]["io"]}
+    assert (elements[66]["scaled"], elements[66]["unit"]) == (24_079, "mV")
+
+
+def test_an_unknown_model_is_wrong_usage_with_the_nearest_names() -> None:
+    result = run_teltonika("decode", "hexdump", "--json", "--model", "FMB921", CODEC8)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("teltonika: --model: the IO dictionary has no model 'FMB921'")
+    assert "FMB920" in result.stderr
+    assert result.stderr.count("\n") == 1
