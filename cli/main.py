@@ -9,7 +9,7 @@ from typer.main import get_command, get_group
 
 from teltonika.cli.standard_streams import standard_streams
 
-COMMANDS = ("demo", "serve", "emulate", "conform", "replay", "send", "devices", "decode")
+COMMANDS = ("demo", "serve", "emulate", "conform", "replay", "send", "devices", "decode", "io")
 """In the order of the help page. Each has a module of its name, imported when it is needed: a
 device to be emulated does not wait for what the server is made of."""
 

@@ -38,6 +38,11 @@ class IoDescription(msgspec.Struct, frozen=True):
     """What single values mean: ``0=GNSS OFF; 1=GNSS ON with fix``; empty where they are counts."""
     models: frozenset[str]
 
+    @property
+    def labels(self) -> dict[int, str]:
+        """``values``, by value."""
+        return _labels(self.values)
+
 
 class IoCatalog:
     """All rows, found by id or name. `io_catalog` has the one that there is."""
@@ -120,3 +125,10 @@ _TYPES = {type_.value: type_ for type_ in IoType}
 def _models(names: str) -> frozenset[str]:
     """Most rows hold for one of 37 groups of models."""
     return frozenset(names.split())
+
+
+@cache
+def _labels(values: str) -> dict[int, str]:
+    """There are 120 different ones."""
+    pairs = (pair.split("=", 1) for pair in values.split("; ") if pair)
+    return {int(value): label for value, label in pairs}

@@ -3,7 +3,7 @@
 `avl_ids.csv` keeps what the tables say. Nothing stands here that is not certain.
 """
 
-from teltonika.codecs.io_catalog import IoDescription
+from teltonika.codecs.io_catalog import IoDescription, IoType
 
 _WITHOUT_A_MULTIPLIER: dict[str, dict[str, tuple[str, ...]]] = {
     "°C": {
@@ -46,6 +46,12 @@ _BLE_TEMPERATURE = {
     4000: "abnormal sensor state",
 }
 """Source: the same pages, "BLE Temperature #1". In hundredths of a degree 3000 is 30 °C, too."""
+
+
+def type_of(row: IoDescription) -> IoType:
+    """How a value is to be read: some rows are called unsigned and have a range below 0."""
+    is_below_zero = row.type is IoType.UNSIGNED and row.minimum.startswith("-")
+    return IoType.SIGNED if is_below_zero else row.type
 
 
 def multiplier_of(row: IoDescription) -> str:

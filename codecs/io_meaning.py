@@ -4,12 +4,11 @@ The telemetry keeps values as they came; this is for people who read them.
 """
 
 from collections.abc import Iterable
-from functools import cache
 
 import msgspec
 
 from teltonika.codecs.io_catalog import IoDescription, IoType, io_catalog
-from teltonika.codecs.io_corrections import multiplier_of, sentinels_of
+from teltonika.codecs.io_corrections import multiplier_of, sentinels_of, type_of
 from teltonika.codecs.records import IoElement
 
 
@@ -61,7 +60,7 @@ def describe(
         value=read,
         scaled=scaled,
         unit=unit,
-        label=_labels(row.values).get(value, label) if isinstance(value, int) else label,
+        label=row.labels.get(value, label) if isinstance(value, int) else label,
         others=tuple(name for name in names if name.lower() != row.name.lower()),
     )
 
@@ -120,7 +119,7 @@ def _read(row: IoDescription, value: int | bytes, width: int | None) -> int | st
         text = value.rstrip(b"\0")
         is_text = row.type is IoType.ASCII and text.isascii()
         return text.decode() if is_text else value.hex()
-    if _is_signed(row) and width and value >> (8 * width - 1) == 1:
+    if type_of(row) is IoType.SIGNED and width and value >> (8 * width - 1) == 1:
         return value - (1 << 8 * width)
     return value
 
@@ -141,19 +140,5 @@ def _scaled(row: IoDescription, read: int | str) -> tuple[float | int | str, str
     return amount, row.unit, label
 
 
-def _is_signed(row: IoDescription) -> bool:
-    """Some rows are called unsigned and have a range that begins below 0."""
-    return row.type is IoType.SIGNED or (
-        row.type is IoType.UNSIGNED and row.minimum.startswith("-")
-    )
-
-
 def _is_in_range(row: IoDescription, value: int) -> bool:
     return bool(row.minimum and row.maximum) and (float(row.minimum) <= value <= float(row.maximum))
-
-
-@cache
-def _labels(values: str) -> dict[int, str]:
-    """Of ``0=GNSS OFF; 1=GNSS ON with fix``."""
-    pairs = (pair.split("=", 1) for pair in values.split("; ") if pair)
-    return {int(value): label for value, label in pairs}
