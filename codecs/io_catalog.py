@@ -4,7 +4,7 @@ Source: the pages "Teltonika Data Sending Parameters ID" of 75 models, in `avl_i
 file. One id can mean one thing on one model and another on another; a row holds for its models.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import cache
 from pkgutil import get_data
@@ -52,18 +52,17 @@ class IoCatalog:
         self.models = frozenset().union(*{row.models for row in rows})
         self._by_id: dict[int, list[IoDescription]] = {}
         self._by_name: dict[str, list[IoDescription]] = {}
-        for row in rows:
+        for row in sorted(rows, key=lambda row: -len(row.models)):
             self._by_id.setdefault(row.id, []).append(row)
             self._by_name.setdefault(row.name.lower(), []).append(row)
 
-    def meanings(self, io_id: int) -> list[IoDescription]:
+    def meanings(self, io_id: int) -> Sequence[IoDescription]:
         """All that ``io_id`` means, on whatever model; what most models mean by it first."""
-        return sorted(self._by_id.get(io_id, ()), key=lambda row: -len(row.models))
+        return self._by_id.get(io_id, ())
 
     def by_id(self, io_id: int, model: str) -> IoDescription | None:
         """What ``io_id`` means on ``model``, such as FMB920; None if nothing is known."""
-        rows = self._by_id.get(io_id, ())
-        return next((row for row in rows if model in row.models), None)
+        return next((row for row in self.meanings(io_id) if model in row.models), None)
 
     def by_name(self, name: str, model: str) -> IoDescription | None:
         """The element of that name on ``model``, in whatever case; of several the lowest id."""

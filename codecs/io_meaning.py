@@ -33,7 +33,10 @@ class IoMeaning(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """As a person reads it: ``24.079 V``, ``1 (Ignition On)``, ``3000 (not connected)``."""
+        """As a person reads it: ``24.079 V``, ``1 (Ignition On)``, ``3000 (not connected)``.
+
+        Text that a device sent is in it as it came, control characters and all.
+        """
         amount = f"{self.scaled} {self.unit}" if self.unit else str(self.scaled)
         return f"{amount} ({self.label})" if self.label else amount
 
@@ -90,7 +93,7 @@ _ICCID_HALF = 10
 
 def _iccid(meanings: Iterable[IoMeaning]) -> str:
     """The halves joined, each a number that lost its leading zeros; empty if it is no ICCID."""
-    halves = {meaning.name: str(meaning.value) for meaning in meanings}
+    halves = {one.name: str(one.value) for one in meanings if isinstance(one.value, int)}
     first, second = (halves.get(name, "") for name in _ICCID_HALVES)
     if not first.startswith("89") or not second or max(len(first), len(second)) > _ICCID_HALF:
         return ""
@@ -104,10 +107,15 @@ def _meant(
     catalog = io_catalog()
     if model is not None:
         return catalog.by_id(io_id, catalog.known_model(model))
-    wire_width = None if isinstance(value, bytes) else width
     rows = catalog.meanings(io_id)
-    fitting = (row for row in rows if row.width == wire_width)
+    fitting = (row for row in rows if _fits(row, value, width))
     return next(fitting, rows[0] if rows else None)
+
+
+def _fits(row: IoDescription, value: int | bytes, width: int | None) -> bool:
+    if isinstance(value, bytes):
+        return row.width is None
+    return row.width is not None if width is None else row.width == width
 
 
 def _read(row: IoDescription, value: int | bytes, width: int | None) -> int | str:

@@ -13,7 +13,7 @@ def search_io(query: str, model: str | None = None) -> list[IoDescription]:
     catalog = io_catalog()
     words = query.lower().split()
     if query.isdecimal():
-        found = catalog.meanings(int(query))
+        found = list(catalog.meanings(int(query)))
     else:
         found = [row for row in catalog.rows if all(word in row.name.lower() for word in words)]
     wanted = [row for row in found if model is None or model in row.models]

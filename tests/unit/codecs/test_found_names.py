@@ -15,8 +15,8 @@ from teltonika.codecs import (
     encode_imei,
     encode_packet,
 )
-from teltonika.codecs.findings import find_packets
 from teltonika.codecs.found_names import with_names
+from teltonika.codecs.packet_finder import find_packets
 
 
 def named(data: bytes, model: str | None = None) -> list[dict[str, Any]]:

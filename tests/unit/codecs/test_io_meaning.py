@@ -60,6 +60,13 @@ def test_a_signed_value_has_its_sign_from_the_width_on_the_wire(
     assert meaning(io_id, raw, width).value == read
 
 
+def test_a_width_that_is_not_the_models_still_has_the_sign() -> None:
+    row = io_catalog().by_id(72, "FMB920")
+    assert row is not None
+    assert row.width == 4
+    assert meaning(72, 0xFFF6, 2, "FMB920").value == -10
+
+
 def test_a_row_called_unsigned_whose_range_begins_below_zero_is_signed() -> None:
     row = io_catalog().by_id(210, "FMB920")
     assert row is not None
@@ -108,6 +115,10 @@ def test_without_a_model_the_width_on_the_wire_decides_first() -> None:
     assert meaning(500, b"Teltonika").text == "Teltonika"
 
 
+def test_a_number_without_a_width_is_no_text() -> None:
+    assert meaning(500, 5).text == "5 °"
+
+
 def test_a_model_decides_and_leaves_no_others() -> None:
     driving = meaning(69, 90, 1, "fmb640")
     assert (driving.name, driving.others) == ("Driver 1 Cumulative Driving Time", ())
@@ -147,6 +158,11 @@ def test_what_is_no_iccid_is_not_joined(first: int, second: int) -> None:
     record = [IoElement(11, first, 8), IoElement(14, second, 8), IoElement(65_000, 1, 1)]
     found = describe_record(record)
     assert [None if one is None else one.label for one in found] == ["", "", None]
+
+
+def test_halves_of_an_iccid_are_numbers() -> None:
+    record = [IoElement.variable(11, b"\x89\x37"), IoElement.variable(14, b"\x00\x01")]
+    assert [one.label for one in describe_record(record) if one is not None] == ["", ""]
 
 
 def test_half_an_iccid_is_none() -> None:
