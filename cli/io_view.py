@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from teltonika.codecs.io_catalog import IoDescription, IoType
-from teltonika.codecs.io_corrections import multiplier_of, sentinels_of, type_of
+from teltonika.codecs.io_corrections import multiplier_of, sentinels_of, type_of, unit_of
 
 console = Console(highlight=False)
 
@@ -43,7 +43,7 @@ class IoRow(msgspec.Struct, frozen=True):
             min=_number(row.minimum),
             max=_number(row.maximum),
             multiplier=_number(multiplier_of(row)),
-            unit=row.unit,
+            unit=unit_of(row),
             values=_values(row),
             models=sorted(row.models),
         )
@@ -98,12 +98,12 @@ def _range(row: IoDescription) -> str:
 
 def _unit(row: IoDescription) -> str:
     """What the wire counts in, such as ``0.001 V``; with ``?`` where nobody says how many."""
-    multiplier = multiplier_of(row)
-    if multiplier == "1" or not (multiplier or row.unit):
+    multiplier, unit = multiplier_of(row), unit_of(row)
+    if multiplier == "1" or not (multiplier or unit):
         multiplier = ""
     elif not multiplier:
         multiplier = "?"
-    return " ".join([multiplier, *row.unit.split()]).strip()
+    return " ".join([multiplier, *unit.split()]).strip()
 
 
 def _values(row: IoDescription) -> dict[int, str]:

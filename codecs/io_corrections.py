@@ -75,3 +75,10 @@ def sentinels_of(row: IoDescription) -> dict[int, str]:
     if row.name.startswith("BLE Temperature #"):
         return _BLE_TEMPERATURE
     return {}
+
+
+def unit_of(row: IoDescription) -> str:
+    """What a multiplied value counts."""
+    if row.name == "Total Odometer":
+        return "m"  # the pages of most models leave it out, those of the others have it
+    return row.unit

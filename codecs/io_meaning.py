@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from teltonika.codecs.io_catalog import IoDescription, IoType, io_catalog
-from teltonika.codecs.io_corrections import multiplier_of, sentinels_of, type_of
+from teltonika.codecs.io_corrections import multiplier_of, sentinels_of, type_of, unit_of
 from teltonika.codecs.records import IoElement
 
 
@@ -145,7 +145,7 @@ def _scaled(row: IoDescription, read: int | str) -> tuple[float | int | str, str
         return read, "", label
     decimals = len(multiplier.partition(".")[2])
     amount = round(read * float(multiplier), decimals) if decimals else read * int(multiplier)
-    return amount, row.unit, label
+    return amount, unit_of(row), label
 
 
 def _is_in_range(row: IoDescription, value: int) -> bool:

@@ -33,6 +33,7 @@ def test_a_value_is_scaled_to_its_unit_without_noise() -> None:
 def test_a_value_with_a_whole_multiplier_stays_a_whole_number() -> None:
     assert meaning(16, 22_949_000, 4).scaled == 22_949_000
     assert isinstance(meaning(16, 22_949_000, 4).scaled, int)
+    assert meaning(16, 22_949_000, 4).text == "22949000 m"
     assert meaning(10_880, 3, 4).text == "150 mA"
 
 
