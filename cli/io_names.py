@@ -1,13 +1,10 @@
 """How commands are told to name IO elements, and by which model."""
 
-from collections.abc import Callable
 from typing import Annotated, TypeAlias
 
 import typer
 
 from teltonika.cli.errors import USAGE, fail
-from teltonika.codecs.findings import Finding
-from teltonika.codecs.found_names import with_names
 from teltonika.codecs.io_catalog import io_catalog
 
 NamesOption: TypeAlias = Annotated[
@@ -35,11 +32,3 @@ def checked_model(model: str | None) -> str | None:
         return None if model is None else io_catalog().known_model(model)
     except ValueError as error:
         fail(f"--model: {error}", USAGE)
-
-
-def namer(*, names: bool, model: str | None) -> Callable[[Finding], Finding]:
-    """Gives a finding the names that the options ask for; a model asks for them, too."""
-    known = checked_model(model)
-    if not names and known is None:
-        return lambda finding: finding
-    return lambda finding: with_names(finding, known)

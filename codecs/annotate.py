@@ -277,7 +277,7 @@ def _read_record(reader: AnnotationReader, layout: _AvlLayout) -> AvlRecord:
     if layout.generation_type:
         reason = reader.number(1, "generation type", _generation)
     total_at = reader.position
-    total = reader.number(layout.count_width, "number of IO elements")
+    total = reader.number(layout.count_width, "N", lambda n: f"{n} IO elements")
     elements = []
     for width in (1, 2, 4, 8):
         count = reader.number(layout.count_width, f"N{width}", partial(_of_width, width))

@@ -147,7 +147,8 @@ class _Finder:
         self._transport = transport
         self._sender = sender
         self._lenient = lenient
-        self._needed = max(max_packet_size, _MAX_DATAGRAM_SIZE)
+        largest = 0 if transport is Transport.TCP else _MAX_DATAGRAM_SIZE
+        self._needed = max(max_packet_size, IMEI_FRAME_SIZE, largest)
         """With so many bytes it is certain what the first of them begins."""
         self._data = b""
         self._offset = 0  # of the first of them

@@ -50,21 +50,18 @@ def test_hex_comes_from_a_file_or_from_standard_input(tmp_path: Path) -> None:
     assert "356307042441013" in bare.stdout
 
 
-def test_a_packet_is_a_table_for_a_person() -> None:
+def test_a_packet_is_a_dump_for_a_person() -> None:
     result = run_teltonika("decode", CODEC8)
     assert result.returncode == 0
     assert "byte 0, 66 long: AVL packet, codec 8, 1 record, CRC right" in result.stdout
     assert "2019-06-10T10:04:46.000Z" in result.stdout
-    rows = [line.split() for line in result.stdout.splitlines()]
-    assert ["66", "2", "24079"] in rows
-    assert ["241", "4", "24602"] in rows
+    assert "[F1 0000601A]          IO 241 Active GSM Operator = 24602" in result.stdout
     assert "\x1b" not in result.stdout
-    assert all(len(line.rstrip()) <= 80 for line in result.stdout.splitlines())
 
 
 def test_a_message_is_a_line_that_a_terminal_does_not_obey() -> None:
     frame = encode_message(CommandMessage(0x0C, MessageType.RESPONSE, b"a\x1b[31m\xff"))
-    result = run_teltonika("decode", frame.hex())
+    result = run_teltonika("decode", "--brief", frame.hex())
     assert result.stdout == (
         f"byte 0, {len(frame)} long: response, codec 12, CRC right: a\\x1b[31m\\xff\n"
     )
