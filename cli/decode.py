@@ -34,8 +34,8 @@ class _DefaultsToHexdump(TyperGroup):
 
 app = typer.Typer(
     cls=_DefaultsToHexdump,
-    help="Show what stands in hex, to the byte. [bold]teltonika decode HEX[/bold] is short for "
-    "[bold]teltonika decode hexdump HEX[/bold].",
+    help="Show what stands in hex, a capture or a log, to the byte. "
+    "[bold]teltonika decode HEX[/bold] is short for [bold]teltonika decode hexdump HEX[/bold].",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

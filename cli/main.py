@@ -10,22 +10,19 @@ from typer.main import get_command, get_group
 from teltonika.cli.standard_streams import standard_streams
 
 COMMANDS = {
-    "demo": "See it work: a server with its embedded Valkey and a few emulated devices.",
-    "serve": "Take packets from devices, store every record on a Redis stream, then acknowledge.",
-    "emulate": "Be a device, or a fleet: connect, drive, send AVL records and wait for each "
-    "acknowledgement.",
-    "conform": "Test any server that takes Teltonika devices against the protocol.",
-    "replay": "Play the device's side of captured sessions, and compare the answers with those "
-    "captured.",
-    "send": "Send a command to a connected device and print what it answers.",
-    "devices": "List the connected devices: IMEI, instance, since when, commands that wait.",
-    "decode": "Show what stands in hex, to the byte. [bold]teltonika decode HEX[/bold] is short "
-    "for [bold]teltonika decode hexdump HEX[/bold].",
-    "io": "Look up IO elements: names, bytes, units, multipliers, what single values mean.",
+    "demo": "See it work: a server, its Valkey and a few devices.",
+    "serve": "Store what devices send on a Redis stream, then acknowledge.",
+    "emulate": "Be a device, or a fleet, for any server.",
+    "conform": "Test any server against the protocol.",
+    "replay": "Play the device's side of captured sessions.",
+    "send": "Send a command to a connected device, print its answer.",
+    "devices": "List the connected devices.",
+    "decode": "Show what stands in hex, a capture or a log, to the byte.",
+    "io": "Look up IO elements: names, bytes, units.",
 }
-"""In the order of the help page, each with the first sentence of its own, which must not wait for
-all of their modules. Each has a module of its name, imported when it is needed: a device to be
-emulated does not wait for what the server is made of."""
+"""In the order of the help page, each with its line there, which must not wait for all of their
+modules. Each has a module of its name, imported when it is needed: a device to be emulated does not
+wait for what the server is made of."""
 
 
 class _Commands(TyperGroup):
@@ -53,20 +50,19 @@ class _Commands(TyperGroup):
         # Every option of every command can come from TELTONIKA_<OPTION>: given to each command
         # itself, the prefix is taken as it is; given to the group, click would put the command's
         # name into it.
-        single = _app()
+        single = typer.Typer(
+            add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+        )
         settings = {"auto_envvar_prefix": "TELTONIKA"}
         single.command(cmd_name, context_settings=settings)(getattr(module, cmd_name))
         return get_command(single)
 
 
-def _app(**more: Any) -> typer.Typer:
-    return typer.Typer(
-        add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, **more
-    )
-
-
-app = _app(
+app = typer.Typer(
     name="teltonika",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # which would take half of the time of this page
     cls=_Commands,
     help="Toolkit for Teltonika back ends: an ingest server, a device emulator and a decoder.",
     epilog="Every option can also be set as TELTONIKA_<OPTION>, such as TELTONIKA_DATA_DIR.",
