@@ -21,9 +21,9 @@ class Script(msgspec.Struct, frozen=True):
 
 STORE_PACKET = Script.read("store_packet.lua")
 """Keys: the stream, the dedupe hash. Arguments: maxlen (0: never trim), device id, codec, digests,
-how many digests to keep behind them, connection, then ts and payload of each record, then the
-packet's number and that of the unconfirmed one before it. Answers how many records were new; -1 if
-the device has a newer connection; -2 if the packet before it is not stored."""
+how many digests to keep behind them, connection (empty for a datagram), then ts and payload of each
+record, then the packet's number and that of the unconfirmed one before it. Answers how many records
+were new; -1 if the device has a newer connection; -2 if the packet before it is not stored."""
 
 OPEN_CONNECTION = Script.read("open_connection.lua")
 """Keys: the dedupe hash. Arguments: device id, connection."""

@@ -16,6 +16,8 @@ from teltonika.server.streams import packet_arguments
 KEYS = Keys()
 IMEI, OTHER = "356307042441013", "356307042441021"
 CONNECTION, NEWER = b"a socket", b"the next"
+DATAGRAM = b""
+"""The connection of what comes by UDP."""
 
 
 def record(number: int) -> AvlRecord:
@@ -152,6 +154,62 @@ def test_a_packet_without_records_changes_nothing(client: redis.Redis) -> None:
     store(client, 1)
     assert store(client) == 0
     assert store(client, 1) == 0
+
+
+def test_a_datagram_sent_twice_is_stored_once_whatever_its_number(client: redis.Redis) -> None:
+    """Each instance, and each start of one, counts from 1."""
+    assert store(client, 1, 2, connection=DATAGRAM, number=7) == 2
+    assert store(client, 1, 2, connection=DATAGRAM, number=1) == 0
+    assert store(client, 2, 3, connection=DATAGRAM, number=1) == 1
+    assert stored(client) == [1, 2, 3]
+
+
+def test_a_datagram_is_stored_whatever_connection_the_device_has(client: redis.Redis) -> None:
+    open_connection(client, CONNECTION)
+    store(client, 1, number=50)
+    assert store(client, 1, 2, connection=DATAGRAM, number=3) == 1
+    assert stored(client) == [1, 2]
+
+
+def test_datagrams_leave_the_check_against_older_connections_as_it_is(client: redis.Redis) -> None:
+    open_connection(client, CONNECTION)
+    open_connection(client, NEWER)
+    assert store(client, 1, connection=DATAGRAM) == 1
+    assert store(client, 2, connection=CONNECTION) == -1
+    assert store(client, 1, 2, connection=NEWER) == 1
+
+
+def test_datagrams_leave_the_numbers_of_a_connection_as_they_are(client: redis.Redis) -> None:
+    """Were theirs kept, packets with lower ones would be taken for stored, and acknowledged."""
+    open_connection(client, CONNECTION)
+    store(client, 1, number=7)
+    assert store(client, 2, connection=DATAGRAM, number=1_000) == 1
+    assert store(client, 4, number=9, before=8) == -2
+    assert store(client, 3, number=8, before=7) == 1
+    assert store(client, 5, connection=DATAGRAM, number=1) == 1
+    assert store(client, number=8) == 0
+    assert store(client, 6, number=8) == 0
+    assert stored(client) == [1, 2, 3, 5]
+
+
+def test_after_datagrams_only_a_connection_is_opened_and_knows_what_they_brought(
+    client: redis.Redis,
+) -> None:
+    store(client, 1, 2, connection=DATAGRAM)
+    open_connection(client, CONNECTION)
+    assert store(client, 2, 3, number=1) == 1
+    assert store(client, 1, 2, 3, connection=DATAGRAM) == 0
+    assert stored(client) == [1, 2, 3]
+
+
+def test_where_redis_lost_its_memory_a_datagram_does_not_end_a_connection(
+    client: redis.Redis,
+) -> None:
+    open_connection(client, CONNECTION)
+    client.flushall()
+    store(client, 1, connection=DATAGRAM)
+    assert store(client, 1, 2) == 1
+    assert store(client, 3, connection=NEWER) == -1
 
 
 def test_a_digest_across_two_others_is_no_match(client: redis.Redis) -> None:
