@@ -40,6 +40,16 @@ def serve(
             metavar="PORT", help="TCP port for devices; 0 takes any free one.", min=0, max=65535
         ),
     ] = DEFAULTS.port,
+    udp_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            help="UDP port for devices, beside the TCP port; 0 takes any free one.",
+            min=0,
+            max=65535,
+            show_default="no UDP",
+        ),
+    ] = DEFAULTS.udp_port,
     data_dir: Annotated[
         Path, typer.Option(help="Where the embedded Valkey and the instance id are kept.")
     ] = DEFAULTS.data_dir,
@@ -339,7 +349,7 @@ def serve(
 ) -> None:
     """Take packets from devices, store every record on a Redis stream, then acknowledge.
 
-    Once it accepts connections it prints one line of JSON: port, Redis URL, instance id, pid.
+    Once it accepts connections it prints one line of JSON: ports, Redis URL, instance id, pid.
     SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first. A second one ends
     it at once.
     """
@@ -355,6 +365,7 @@ def serve(
     settings = ServerSettings(
         host=host,
         port=port,
+        udp_port=udp_port,
         redis_url=named_redis(context, redis, redis_password_file),
         data_dir=data_dir,
         instance_id=instance_id,

@@ -27,6 +27,8 @@ class ServerProcess:
     def __init__(self, listening: dict[str, Any], log: Path) -> None:
         self.host: str = listening["host"]
         self.port: int = listening["port"]
+        self.udp_port: int | None = listening.get("udp_port")
+        """With the option ``--udp-port 0``, or another."""
         self.redis_url: str = listening["redis"]
         """A URL that redis-py opens."""
         self.instance_id: str = listening["instance_id"]

@@ -7,7 +7,6 @@ so that a device or a balancer knows. Without free file descriptors connections 
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import socket
 import ssl
@@ -16,12 +15,12 @@ from collections.abc import Callable
 import structlog
 
 from teltonika.codecs.tls_files import openssl_words
+from teltonika.server.addresses import Peer, bound_sockets
 from teltonika.server.connection_limits import ConnectionLimits
 from teltonika.server.counters import Counters
-from teltonika.server.errors import ListenError
 from teltonika.server.peer_log import PeerLog
 from teltonika.server.proxy_header import ProxyHeaderError, read_proxy_header
-from teltonika.server.session import Peer, Session
+from teltonika.server.session import Session
 from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
@@ -65,14 +64,7 @@ class Acceptor:
 
         Nobody can connect before `listen`. Raises ListenError.
         """
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            for family, _, _, _, address in dict.fromkeys(found):
-                self._sockets.append(_bound(family, address))
-        except (OSError, OverflowError, UnicodeError) as error:
-            self._close_sockets()
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ListenError(f"cannot listen on {host}:{port}: {reason}") from error
+        self._sockets = bound_sockets(host, port, socket.SOCK_STREAM)
         return int(self._sockets[0].getsockname()[1])
 
     def listen(self) -> None:
@@ -111,7 +103,7 @@ class Acceptor:
             if self._short:
                 self._short = False
                 log.warning("accepting_again", connections=self._limits.open)
-            peer = Peer(_host(address[0]), address[1])
+            peer = Peer.at(address)
             if self._limits.enter():
                 group.create_task(self._admit(connection, peer))
             else:
@@ -162,7 +154,7 @@ class Acceptor:
         if not self._proxy_protocol:
             return peer
         source = await read_proxy_header(asyncio.get_running_loop(), connection)
-        return peer if source is None else Peer(_host(source[0]), source[1])
+        return peer if source is None else Peer.at(source)
 
     async def _open(self, connection: socket.socket, session: Session) -> None:
         loop = asyncio.get_running_loop()
@@ -182,25 +174,3 @@ class Acceptor:
 
     def _say(self, level: int, peer: Peer, event: str, **fields: object) -> None:
         self._peer_log.say(level, peer.host, event, peer=str(peer), **fields)
-
-
-def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:  # `::` is every address, of either kind
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
-        listening.setblocking(False)
-        listening.bind(address)
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
-def _host(address: str) -> str:
-    """An IPv4 address that came in through an IPv6 socket is written as what it is."""
-    if address.startswith("::ffff:"):
-        mapped = ipaddress.IPv6Address(address).ipv4_mapped
-        return address if mapped is None else str(mapped)
-    return address

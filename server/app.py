@@ -45,6 +45,8 @@ class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening")
     """A URL that redis-py opens, without its password."""
     instance_id: str
     pid: int
+    udp_port: int | msgspec.UnsetType = msgspec.UNSET
+    """Only where there is one."""
 
 
 async def serve(
@@ -69,11 +71,16 @@ async def serve(
             log.info("stopped", before="it had started")
             return
 
-        def tell(port: int) -> None:
+        def tell(port: int, udp_port: int | None) -> None:
             address = Listening(
-                settings.host, port, redacted_url(redis_url), instance_id, os.getpid()
+                settings.host,
+                port,
+                redacted_url(redis_url),
+                instance_id,
+                os.getpid(),
+                msgspec.UNSET if udp_port is None else udp_port,
             )
-            log.info("listening", **msgspec.structs.asdict(address), durability=promise.durability)
+            log.info(**msgspec.to_builtins(address), durability=promise.durability)
             on_listening(address)
 
         instance = Instance(settings, instance_id, redis_url, promise, tls)

@@ -1,4 +1,4 @@
-"""Which devices are known: all, or those on the allow-list, a set in Redis."""
+"""Which devices are known, all or those on the allow-list, a set in Redis; and which may send."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from typing import cast
 import structlog
 from redis.exceptions import RedisError
 
+from teltonika.codecs import luhn_valid
 from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.keys import Keys
 from teltonika.server.reconnecting import Reconnecting
@@ -91,6 +92,27 @@ class AllowList:
         if imeis != self._imeis:
             self._imeis = frozenset(imeis)
             self._changed()
+
+
+class Admission:
+    """Who may send: by an IMEI's check digit and the allow-list, as far as the settings ask."""
+
+    def __init__(self, allow_list: AllowList | None, *, strict: bool, require_luhn: bool) -> None:
+        self._allow_list = allow_list
+        self._strict = strict
+        self._require_luhn = require_luhn
+
+    def knows(self, imei: str | None) -> bool | None:
+        """Whether the device is on the allow-list; None where there is no list."""
+        return None if self._allow_list is None else imei in self._allow_list
+
+    def refusal(self, imei: str) -> str | None:
+        """Why the device may not send; None if it may."""
+        if self._require_luhn and not luhn_valid(imei):
+            return "the IMEI's check digit is wrong"
+        if self._strict and self.knows(imei) is False:
+            return "not on the allow-list"
+        return None
 
 
 async def _ask(link: RedisLink, *arguments: str | bytes | int) -> Reply:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -29,6 +30,23 @@ log = structlog.get_logger()
 
 MESSAGE_BYTES = 512
 """What a message takes until it is stored, beside its text."""
+
+
+class MessageSource(Protocol):
+    """Where a message came from: a session, or a datagram."""
+
+    @property
+    def imei(self) -> str | None:
+        """Of the device; it is known by then."""
+
+    def hold(self, size: int) -> None:
+        """So many bytes more of it wait to be stored."""
+
+    def let_go(self, size: int) -> None:
+        """So many do not any more."""
+
+    def say(self, level: int, event: str, **fields: object) -> None:
+        """Log something that it is the cause of."""
 
 
 class CommandDispatcher:
@@ -97,9 +115,24 @@ class CommandDispatcher:
         assert session.imei is not None
         queue = self._queues.get(session.imei)
         if queue is None or self._sessions.get(session.imei) is not session:
-            self._unasked(session, message, late=False)
+            self.unasked(session, message)
         else:
             self._do(session.imei, queue.received(message, _now_ms()))
+
+    def unasked(
+        self, source: MessageSource, message: CommandMessage, *, late: bool = False
+    ) -> None:
+        """Store a message that no command waits for, or none any more: ``late``."""
+        if late:
+            self._counters.late_answers += 1
+        else:
+            self._counters.unsolicited_messages += 1
+        event = "late_answer" if late else "unsolicited_message"
+        source.say(logging.INFO, event, text=message.text[:200])
+        assert source.imei is not None
+        size = MESSAGE_BYTES + 3 * len(message.content)  # as text, and as hex
+        source.hold(size)
+        self._ledger.unasked(source.imei, message, partial(source.let_go, size))
 
     def stop(self, settled: Callable[[str], None]) -> None:
         """The server stops: commands end that were not written.
@@ -132,7 +165,7 @@ class CommandDispatcher:
                 case End():
                     self._end(effect)
                 case Unasked(message, late):
-                    self._unasked(self._sessions[imei], message, late=late)
+                    self.unasked(self._sessions[imei], message, late=late)
         self._settle(imei)
 
     def _prepared(self, ref: CommandRef, may_be_written: bool) -> None:
@@ -162,18 +195,6 @@ class CommandDispatcher:
         self._counters.commands_failed += 1
         log.info("command_failed", imei=ref.imei, command_id=ref.command_id, reason=end.reason)
         self._ledger.fail(ref, self._instance_id, end.reason, end.detail, done)
-
-    def _unasked(self, session: Session, message: CommandMessage, *, late: bool) -> None:
-        if late:
-            self._counters.late_answers += 1
-        else:
-            self._counters.unsolicited_messages += 1
-        event = "late_answer" if late else "unsolicited_message"
-        session.say(logging.INFO, event, text=message.text[:200])
-        assert session.imei is not None
-        size = MESSAGE_BYTES + 3 * len(message.content)  # as text, and as hex
-        session.hold(size)
-        self._ledger.unasked(session.imei, message, partial(session.let_go, size))
 
     def _settle(self, imei: str) -> None:
         """The device's timer for its next deadline; its queue goes when it is empty."""

@@ -22,6 +22,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "0.0.0.0"  # noqa: S104 - devices come from outside
     port: int = 5027
     """0 takes any free port."""
+    udp_port: int | None = None
+    """For datagrams, on the same addresses; None takes none, and 0 any free port."""
 
     redis_url: str | None = None
     """None starts the embedded Valkey in ``data_dir``."""

@@ -22,6 +22,17 @@ class Counters(msgspec.Struct):
     takeovers: int = 0
     superseded_connections: int = 0
     """Connections on which packets came after the device had a newer one, to another instance."""
+    datagrams: int = 0
+    """Whole, decoded ones of devices that may send."""
+    datagrams_broken: int = 0
+    datagrams_refused: int = 0
+    """Of devices that may not send: the allow-list, or the check digit."""
+    datagrams_repeated: int = 0
+    """Sent again while the same one waited for its confirmation, which answers both."""
+    datagrams_dropped: int = 0
+    """For want of room: too much was unconfirmed."""
+    datagrams_unanswered: int = 0
+    """Answers that could not be sent."""
     packets: int = 0
     """Whole, checked, decoded AVL packets."""
     records: int = 0
@@ -35,7 +46,7 @@ class Counters(msgspec.Struct):
     """Frames of message codecs whose inside is broken."""
     violations: int = 0
     packets_too_large: int = 0
-    """Those of the violations that were packets over the limit."""
+    """Those of the violations, and of the broken datagrams, that were over the limit."""
     repeated_io_ids: int = 0
     """Values that a later value of the same IO id replaced in ``attributes``."""
     handshake_timeouts: int = 0

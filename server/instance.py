@@ -91,11 +91,14 @@ class Instance:
         )
         self._sweeper = DedupeSweeper(self._writer, keys, settings.dedupe_days)
 
-    async def run(self, stop: asyncio.Event, on_listening: Callable[[int], None]) -> None:
+    async def run(
+        self, stop: asyncio.Event, on_listening: Callable[[int, int | None], None]
+    ) -> None:
         """Until ``stop`` is set, and then until everything that was begun has come to its end.
 
-        ``on_listening`` is called with the port. Raises ListenError, or SupersededError when
-        another process has taken the instance id: then nothing more is written under it.
+        ``on_listening`` is called with the ports, TCP and UDP. Raises ListenError, or
+        SupersededError when another process has taken the instance id: then nothing more is
+        written under it.
         """
         listener = self._listener
         async with background(listener.publisher.run(), listener.watch()):
@@ -106,8 +109,10 @@ class Instance:
                         await listener.allow_list.load()
                     started_ms = await self._heartbeat.take_over()
                     listener.listen()
-                    async with background(self._heartbeat.run(), listener.accept()):
-                        on_listening(listener.port)
+                    async with background(
+                        self._heartbeat.run(), listener.accept(), listener.receive_datagrams()
+                    ):
+                        on_listening(listener.port, listener.udp_port)
                         await self._work(stop, started_ms)
                         log.info("draining", connections=listener.connections)
                         await listener.drain(self._drain_deadline())

@@ -6,18 +6,21 @@ import logging
 import structlog
 
 from teltonika.server.acceptor import Acceptor
-from teltonika.server.authority import AllowList, Authority
+from teltonika.server.addresses import Peer
+from teltonika.server.authority import Admission, AllowList, Authority
 from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
 from teltonika.server.connection_limits import ConnectionLimits, connections_possible
 from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
+from teltonika.server.datagram_intake import DatagramIntake
 from teltonika.server.durability import Promise
 from teltonika.server.peer_log import PeerLog
 from teltonika.server.publisher import Publisher
-from teltonika.server.session import Pause, Peer, Session
+from teltonika.server.session import Pause, Session
 from teltonika.server.tls import ServerTls
+from teltonika.server.udp import UdpPort
 
 log = structlog.get_logger()
 
@@ -54,6 +57,8 @@ class Listener:
         self.now = asyncio.get_running_loop().time
         self.port = 0
         """The one that `bind` took."""
+        self.udp_port: int | None = None
+        """Likewise; None where there is none."""
         self.peer_log = PeerLog(settings.log_lines_per_peer, counters)
         self._limits = ConnectionLimits(
             connections_possible(settings.max_connections),
@@ -77,7 +82,14 @@ class Listener:
             self.allow_list = AllowList(
                 redis_url, settings.keys, settings.authority_refresh_s, self._allow_list_changed
             )
+        self.admission = Admission(
+            self.allow_list, strict=settings.strict, require_luhn=settings.require_luhn
+        )
         self.commands = CommandDispatcher(self._by_imei, ledger, settings, instance_id, counters)
+        self._datagrams = DatagramIntake(
+            settings, self.publisher, self.admission, self.commands, self.peer_log, counters
+        )
+        self._udp = UdpPort(self._datagrams)
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -92,8 +104,10 @@ class Listener:
         return len(self._by_imei)
 
     def bind(self) -> None:
-        """Take the port; nobody can connect before `listen`. Raises ListenError."""
+        """Take the ports; nobody can connect before `listen`. Raises ListenError."""
         self.port = self._acceptor.bind(self.settings.host, self.settings.port)
+        if self.settings.udp_port is not None:
+            self.udp_port = self._udp.bind(self.settings.host, self.settings.udp_port)
 
     def listen(self) -> None:
         """Let devices connect; `accept` takes them in."""
@@ -102,6 +116,10 @@ class Listener:
     async def accept(self) -> None:
         """Accept devices until `drain`, or until cancelled."""
         await self._acceptor.run()
+
+    async def receive_datagrams(self) -> None:
+        """Take datagrams in until `drain`, and send answers until cancelled."""
+        await self._udp.run()
 
     async def watch(self) -> None:
         """End connections that do not say their IMEI in time, or have been silent too long."""
@@ -124,13 +142,14 @@ class Listener:
                     session.abort("idle timeout")
 
     async def drain(self, deadline: float) -> None:
-        """Accept nobody; store and acknowledge what was read; close everything.
+        """Take nothing more in; store and acknowledge what was read; close every connection.
 
         A device whose command is under way is read on until it has answered. What is left at
         ``deadline``, on the loop's clock, is closed unacknowledged: devices keep it.
         """
         self._draining = True
         self._acceptor.close()
+        self._datagrams.stop()
         self.commands.stop(self._end_session)
         for session in list(self._sessions):
             if not self.commands.awaits_answer(session.imei):
@@ -138,6 +157,7 @@ class Listener:
         try:
             async with asyncio.timeout_at(deadline):
                 await self._empty.wait()
+                await self._datagrams.settled()
         except TimeoutError:
             log.warning(
                 "drain_timeout",
@@ -145,6 +165,7 @@ class Listener:
                 unconfirmed_packets=self.publisher.unconfirmed_packets,
                 commands=self.commands.abandon(),
             )
+            self._datagrams.abandon()
             for session in list(self._sessions):
                 session.abort(_STOPS)
             await self._empty.wait()

@@ -1,4 +1,4 @@
-"""Packets of all sessions, in batches, to Redis; and each one's confirmation back.
+"""Packets of all sessions and datagrams, in batches, to Redis; and each one's confirmation back.
 
 A batch is whatever came while the ones before it were written: the publisher never waits to fill
 one. A few are on their way at once, so that decoding and Redis work at the same time. Replies come
@@ -40,7 +40,7 @@ EMPTY_ARGUMENT = b"$0\r\n\r\n"
 
 
 class Submitter(Protocol):
-    """Who submits a packet: a session."""
+    """Who submits a packet: a session, or a device by UDP."""
 
     @property
     def ended(self) -> bool:
@@ -48,7 +48,7 @@ class Submitter(Protocol):
 
     @property
     def connection(self) -> bytes:
-        """Eight bytes that no other connection has."""
+        """Eight bytes that no other connection has; empty where there is none: by UDP."""
 
     def current(self) -> None:
         """Redis has taken it for its device's newest connection."""
@@ -161,9 +161,10 @@ class Publisher:
         self._queue(submitter, packed, None)
 
     def submit(self, submitter: Submitter, imei: str, packet: AvlPacket) -> int:
-        """Queue a packet of a submitter that is open; ``confirmed`` is called once it is safe.
+        """Queue a packet; ``confirmed`` is called once it is safe.
 
-        Returns how many bytes of memory it takes until then, roughly.
+        Where the submitter has a connection, it must be open. Returns how many bytes of memory the
+        packet takes until then, roughly.
         """
         arguments, repeated = packet_arguments(imei, packet, self._maxlen, submitter.connection)
         self._counters.repeated_io_ids += repeated

@@ -6,8 +6,6 @@ import os
 from enum import IntFlag
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
 from teltonika.codecs import (
     AvlPacket,
     AvlPacketReceived,
@@ -22,19 +20,10 @@ from teltonika.codecs import (
     ServerEvent,
     luhn_valid,
 )
+from teltonika.server.addresses import Peer
 
 if TYPE_CHECKING:
     from teltonika.server.listener import Listener
-
-
-class Peer(msgspec.Struct, frozen=True, gc=False):
-    """Where a connection comes from; behind a balancer what that says of it."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Pause(IntFlag):
@@ -184,8 +173,7 @@ class Session(asyncio.Protocol):
     @property
     def known(self) -> bool | None:
         """Whether the device is on the allow-list; None where there is no list."""
-        allow_list = self._listener.allow_list
-        return None if allow_list is None else self.imei in allow_list
+        return self._listener.admission.knows(self.imei)
 
     def say(self, level: int, event: str, **fields: object) -> None:
         """Log something that this device is the cause of."""
@@ -278,14 +266,11 @@ class Session(asyncio.Protocol):
         listener = self._listener
         self.imei = imei
         self.last_activity = listener.now()
-        if listener.settings.require_luhn and not luhn_valid(imei):
-            self._reject("the IMEI's check digit is wrong")
+        listener.counters.handshakes_unknown += self.known is False
+        reason = listener.admission.refusal(imei)
+        if reason is not None:
+            self._reject(reason)
             return False
-        if self.known is False:
-            listener.counters.handshakes_unknown += 1
-            if listener.settings.strict:
-                self._reject("not on the allow-list")
-                return False
         self.connection = os.urandom(8)
         self._awaited += 1
         listener.publisher.open(self, imei)

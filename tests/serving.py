@@ -58,6 +58,7 @@ class ServerProcess:
             raise AssertionError(self._log_path.read_text())
         self.listening: dict[str, Any] = json.loads(self.line)
         self.port: int = self.listening["port"]
+        self.udp_port: int = self.listening.get("udp_port", 0)
         self.redis = redis.Redis.from_url(
             self.listening["redis"], decode_responses=True, socket_timeout=None
         )
@@ -242,6 +243,44 @@ class BareDevice:
         """Close, and return once the server has noticed."""
         self.socket.shutdown(socket.SHUT_WR)
         assert self.closed_by_server()
+
+    def silent_for(self, seconds: float) -> bool:
+        """Whether nothing comes for so long. The one wait for an absence there is."""
+        self.socket.settimeout(seconds)
+        try:
+            self.socket.recv(1)
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(30)
+        return False
+
+
+class BareDatagrams:
+    """A UDP socket that says what it is told to, to one server."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.settimeout(30)
+        self.socket.connect(("127.0.0.1", port))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.socket.close()
+
+    def send(self, datagram: bytes) -> None:
+        self.socket.send(datagram)
+
+    def answer(self) -> bytes:
+        """The next datagram, whole."""
+        return self.socket.recv(65_536)
 
     def silent_for(self, seconds: float) -> bool:
         """Whether nothing comes for so long. The one wait for an absence there is."""

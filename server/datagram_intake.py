@@ -1,0 +1,271 @@
+"""Datagrams in to the publisher, answers out once Redis has confirmed.
+
+A datagram has no connection, and whoever sends it can name any address and any IMEI. So nothing is
+kept of a sender but the datagrams that wait for their confirmation, and the bytes of those count as
+all unconfirmed bytes do: past the bound, datagrams are dropped, and devices send them again. There
+is one answer for each datagram that is stored, 7 bytes for 26 or more, and none for anything else:
+nobody can make the server send more to an address than they sent themselves.
+
+A device's datagrams go to the publisher one at a time, in the order in which they came. What was
+on its way when a connection to Redis broke is written again, and datagrams are known by their
+digests alone, of which those of a device's last packet are sure to be kept.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any, Protocol
+
+import msgspec
+
+from teltonika.codecs import (
+    AvlPacket,
+    CommandMessage,
+    DecodeError,
+    ErrorCode,
+    FramingError,
+)
+from teltonika.codecs.framing import decode_data
+from teltonika.codecs.udp import (
+    ENVELOPE_SIZE,
+    Datagram,
+    DatagramAnswer,
+    decode_datagram,
+    encode_answer,
+)
+from teltonika.server.addresses import Peer
+from teltonika.server.authority import Admission
+from teltonika.server.command_dispatcher import CommandDispatcher
+from teltonika.server.config import ServerSettings
+from teltonika.server.counters import Counters
+from teltonika.server.peer_log import PeerLog
+from teltonika.server.publisher import Publisher
+
+Address = tuple[Any, ...]
+"""As a socket names it: host and port, with IPv6 more."""
+
+WAITING_BYTES = 1_024
+"""What a datagram takes while it waits, beside its own bytes: no more than so many can wait as
+go into the bound."""
+LOG_ADDRESS = "datagrams"
+"""All senders share what one address may log: a limit for each would limit nobody, where every
+datagram can name another one."""
+
+
+class AnsweringSocket(Protocol):
+    """Where a datagram came in."""
+
+    def answer(self, answer: bytes, address: Address) -> None:
+        """Send it to there; never raises."""
+
+
+class DatagramSource:
+    """Where one datagram came from: which device, and where its answer goes to."""
+
+    __slots__ = ("_address", "_intake", "_socket", "imei")
+
+    def __init__(
+        self, intake: "DatagramIntake", imei: str | None, socket: AnsweringSocket, address: Address
+    ) -> None:
+        self._intake = intake
+        self._socket = socket
+        self._address = address
+        self.imei = imei
+
+    def answer(self, answer: bytes) -> None:
+        self._socket.answer(answer, self._address)
+
+    def hold(self, size: int) -> None:
+        """So many bytes more wait to be stored, and not by the publisher."""
+        self._intake.publisher.hold(size)
+
+    def let_go(self, size: int) -> None:
+        """So many do not any more."""
+        self._intake.publisher.let_go(size)
+
+    def say(self, level: int, event: str, **fields: object) -> None:
+        """Log something that a datagram is the cause of."""
+        names = {"peer": str(Peer.at(self._address))}
+        if self.imei is not None:
+            names["imei"] = self.imei
+        self._intake.peer_log.say(level, LOG_ADDRESS, event, **names, **fields)
+
+
+class _Waiting(msgspec.Struct):
+    datagram: Datagram
+    source: DatagramSource
+    """Of the last time that it came: a device behind NAT may have another address by then."""
+
+    @property
+    def size(self) -> int:
+        return WAITING_BYTES + len(self.datagram.data)
+
+
+class _Device:
+    """A device with datagrams that wait, for as long as there are any."""
+
+    __slots__ = ("_intake", "ended", "imei", "size", "waiting")
+
+    connection = b""
+    """None: the script that stores packets compares none then."""
+
+    def __init__(self, intake: "DatagramIntake", imei: str) -> None:
+        self._intake = intake
+        self.imei = imei
+        self.ended = False
+        self.waiting: deque[_Waiting] = deque()
+        self.size = 0
+
+    # -- the publisher calls these ---------------------------------------------------------
+
+    def current(self) -> None:
+        """Never: there is no connection to be opened."""
+
+    def superseded(self) -> None:
+        """Never: there is no connection that could be older than another."""
+
+    def confirmed(self, record_count: int, size: int) -> None:
+        """Redis has the first of those that wait."""
+        if not self.ended:
+            self._intake.confirmed(self, record_count)
+
+
+class DatagramIntake:
+    """All datagrams of an instance; `receive` never raises for what is in one."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        publisher: Publisher,
+        admission: Admission,
+        commands: CommandDispatcher,
+        peer_log: PeerLog,
+        counters: Counters,
+    ) -> None:
+        self.publisher = publisher
+        self.peer_log = peer_log
+        self._max_size = settings.max_packet_size
+        self._max_device_bytes = settings.max_unconfirmed_session_bytes
+        self._admission = admission
+        self._commands = commands
+        self._counters = counters
+        self._devices: dict[str, _Device] = {}
+        self._stopped = False
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    def receive(self, data: bytes, socket: AnsweringSocket, address: Address) -> None:
+        """Take a datagram in, or drop it; its answer comes once its records are stored."""
+        if self._stopped:
+            return
+        if self.publisher.is_full:  # first of all: a flood is to cost little
+            self._counters.datagrams_dropped += 1
+            return
+        source = DatagramSource(self, None, socket, address)
+        try:
+            self._check_size(data)
+            datagram = decode_datagram(data)
+            source.imei = datagram.imei
+            if not self._may_send(source, datagram.imei) or self._waits(datagram, source):
+                return
+            content = decode_data(datagram.data, ENVELOPE_SIZE)
+        except DecodeError as error:
+            self._counters.datagrams_broken += 1
+            self._counters.packets_too_large += error.code is ErrorCode.PACKET_TOO_LARGE
+            source.say(
+                logging.WARNING, "datagram_broken", code=str(error.code), error=error.message
+            )
+            return
+        if isinstance(content, CommandMessage):
+            # never an answer to a command, which go out on TCP: anyone could send one
+            self._counters.datagrams += 1
+            self._commands.unasked(source, content)
+        else:
+            self._take(datagram, content, source)
+
+    def stop(self) -> None:
+        """Take no more in; what waits is stored and answered."""
+        self._stopped = True
+
+    async def settled(self) -> None:
+        """Return once nothing waits."""
+        await self._settled.wait()
+
+    def abandon(self) -> None:
+        """What waits is not answered any more."""
+        for device in self._devices.values():
+            device.ended = True
+        self._devices.clear()
+        self._settled.set()
+
+    def confirmed(self, device: _Device, record_count: int) -> None:
+        """Redis has the first of the datagrams that wait of a device: answer it."""
+        waiting = device.waiting.popleft()
+        device.size -= waiting.size
+        self.publisher.let_go(waiting.size)
+        datagram = waiting.datagram
+        answer = DatagramAnswer(datagram.packet_id, datagram.avl_packet_id, record_count)
+        waiting.source.answer(encode_answer(answer))
+        waiting.source.say(logging.DEBUG, "datagram_answered", records=record_count)
+        if device.waiting:
+            packet = decode_data(device.waiting[0].datagram.data, ENVELOPE_SIZE)
+            assert isinstance(packet, AvlPacket)
+            self.publisher.submit(device, device.imei, packet)
+            return
+        del self._devices[device.imei]
+        if not self._devices:
+            self._settled.set()
+
+    def unanswered(self) -> None:
+        """An answer could not be sent."""
+        self._counters.datagrams_unanswered += 1
+
+    # --------------------------------------------------------------------------------------
+
+    def _check_size(self, data: bytes) -> None:
+        if len(data) > self._max_size:
+            raise FramingError(
+                ErrorCode.PACKET_TOO_LARGE,
+                0,
+                f"a datagram of {len(data)} bytes is over the limit of {self._max_size}",
+                expected=self._max_size,
+                found=len(data),
+            )
+
+    def _may_send(self, source: DatagramSource, imei: str) -> bool:
+        known = self._admission.knows(imei)
+        reason = self._admission.refusal(imei)
+        if reason is not None:
+            self._counters.datagrams_refused += 1
+            source.say(logging.INFO, "datagram_refused", reason=reason)
+        elif known is False:
+            source.say(logging.INFO, "datagram_of_unknown_device", known=known)
+        return reason is None
+
+    def _waits(self, datagram: Datagram, source: DatagramSource) -> bool:
+        """Whether the same one waits: its answer comes once, to where it came from last."""
+        device = self._devices.get(datagram.imei)
+        for waiting in () if device is None else device.waiting:
+            if waiting.datagram == datagram:
+                waiting.source = source
+                self._counters.datagrams_repeated += 1
+                return True
+        return False
+
+    def _take(self, datagram: Datagram, packet: AvlPacket, source: DatagramSource) -> None:
+        device = self._devices.get(datagram.imei)
+        waiting = _Waiting(datagram, source)
+        if device is None:
+            device = self._devices[datagram.imei] = _Device(self, datagram.imei)
+            self._settled.clear()
+        elif device.size + waiting.size > self._max_device_bytes:
+            self._counters.datagrams_dropped += 1
+            return
+        self._counters.datagrams += 1
+        self._counters.packets += 1
+        self._counters.records += len(packet.records)
+        device.waiting.append(waiting)
+        device.size += waiting.size
+        self.publisher.hold(waiting.size)
+        if len(device.waiting) == 1:
+            self.publisher.submit(device, device.imei, packet)
