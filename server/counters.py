@@ -30,7 +30,7 @@ class Counters(msgspec.Struct):
     datagrams_repeated: int = 0
     """Sent again while the same one waited for its confirmation, which answers both."""
     datagrams_dropped: int = 0
-    """For want of room: too much was unconfirmed."""
+    """For want of room, or because Redis did not confirm them in time: devices send them again."""
     datagrams_unanswered: int = 0
     """Answers that could not be sent."""
     packets: int = 0

@@ -9,6 +9,11 @@ nobody can make the server send more to an address than they sent themselves.
 A device's datagrams go to the publisher one at a time, in the order in which they came. What was
 on its way when a connection to Redis broke is written again, and datagrams are known by their
 digests alone, of which those of a device's last packet are sure to be kept.
+
+A device that is not heard of again while its datagrams wait is given up, long before Redis may be
+back. Nothing says that it has gone to another instance, which took the same datagram and so many
+more that its digests are forgotten: written then, it would stand on the stream twice. A device that
+is still there sends it again.
 """
 
 import asyncio
@@ -47,6 +52,9 @@ Address = tuple[Any, ...]
 WAITING_BYTES = 1_024
 """What a datagram takes while it waits, beside its own bytes: no more than so many can wait as
 go into the bound."""
+GIVEN_UP_AFTER_S = 10.0
+"""After so long without a datagram of it a device is given up; the most impatient ones send again
+after 5 s."""
 LOG_ADDRESS = "datagrams"
 """All senders share what one address may log: a limit for each would limit nobody, where every
 datagram can name another one."""
@@ -104,7 +112,7 @@ class _Waiting(msgspec.Struct):
 class _Device:
     """A device with datagrams that wait, for as long as there are any."""
 
-    __slots__ = ("_intake", "ended", "imei", "size", "waiting")
+    __slots__ = ("_intake", "ended", "heard", "imei", "size", "waiting")
 
     connection = b""
     """None: the script that stores packets compares none then."""
@@ -115,6 +123,8 @@ class _Device:
         self.ended = False
         self.waiting: deque[_Waiting] = deque()
         self.size = 0
+        self.heard = 0.0
+        """When a datagram came last, on the loop's clock."""
 
     # -- the publisher calls these ---------------------------------------------------------
 
@@ -149,6 +159,7 @@ class DatagramIntake:
         self._admission = admission
         self._commands = commands
         self._counters = counters
+        self._now = asyncio.get_running_loop().time
         self._devices: dict[str, _Device] = {}
         self._stopped = False
         self._settled = asyncio.Event()
@@ -191,12 +202,18 @@ class DatagramIntake:
         """Return once nothing waits."""
         await self._settled.wait()
 
-    def abandon(self) -> None:
-        """What waits is not answered any more."""
-        for device in self._devices.values():
-            device.ended = True
-        self._devices.clear()
-        self._settled.set()
+    def give_up(self, *, all_of_them: bool = False) -> None:
+        """What waits of devices that were not heard of for long, or of all, is not stored any more.
+
+        What is on its way to Redis may be; it is not answered.
+        """
+        past = self._now() - GIVEN_UP_AFTER_S
+        for device in list(self._devices.values()):
+            if all_of_them or device.heard < past:
+                device.ended = True  # the publisher writes nothing of it
+                self.publisher.let_go(device.size)
+                self._counters.datagrams_dropped += len(device.waiting)
+                self._forget(device)
 
     def confirmed(self, device: _Device, record_count: int) -> None:
         """Redis has the first of the datagrams that wait of a device: answer it."""
@@ -211,10 +228,8 @@ class DatagramIntake:
             packet = decode_data(device.waiting[0].datagram.data, ENVELOPE_SIZE)
             assert isinstance(packet, AvlPacket)
             self.publisher.submit(device, device.imei, packet)
-            return
-        del self._devices[device.imei]
-        if not self._devices:
-            self._settled.set()
+        else:
+            self._forget(device)
 
     def unanswered(self) -> None:
         """An answer could not be sent."""
@@ -245,12 +260,20 @@ class DatagramIntake:
     def _waits(self, datagram: Datagram, source: DatagramSource) -> bool:
         """Whether the same one waits: its answer comes once, to where it came from last."""
         device = self._devices.get(datagram.imei)
-        for waiting in () if device is None else device.waiting:
+        if device is None:
+            return False
+        for waiting in device.waiting:
             if waiting.datagram == datagram:
                 waiting.source = source
+                device.heard = self._now()
                 self._counters.datagrams_repeated += 1
                 return True
         return False
+
+    def _forget(self, device: _Device) -> None:
+        del self._devices[device.imei]
+        if not self._devices:
+            self._settled.set()
 
     def _take(self, datagram: Datagram, packet: AvlPacket, source: DatagramSource) -> None:
         device = self._devices.get(datagram.imei)
@@ -264,6 +287,7 @@ class DatagramIntake:
         self._counters.datagrams += 1
         self._counters.packets += 1
         self._counters.records += len(packet.records)
+        device.heard = self._now()
         device.waiting.append(waiting)
         device.size += waiting.size
         self.publisher.hold(waiting.size)

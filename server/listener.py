@@ -122,11 +122,15 @@ class Listener:
         await self._udp.run()
 
     async def watch(self) -> None:
-        """End connections that do not say their IMEI in time, or have been silent too long."""
+        """End connections that do not say their IMEI in time, or have been silent too long.
+
+        And give up devices whose datagrams wait, and who are not heard of again.
+        """
         while True:
             await asyncio.sleep(WATCH_PERIOD_S)
             now = self.now()
             self.peer_log.tick(now)
+            self._datagrams.give_up()
             for session in list(self._sessions):
                 if session.waits_for_us:
                     session.last_activity = now
@@ -165,7 +169,7 @@ class Listener:
                 unconfirmed_packets=self.publisher.unconfirmed_packets,
                 commands=self.commands.abandon(),
             )
-            self._datagrams.abandon()
+            self._datagrams.give_up(all_of_them=True)
             for session in list(self._sessions):
                 session.abort(_STOPS)
             await self._empty.wait()

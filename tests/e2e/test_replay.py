@@ -14,7 +14,6 @@ from serving import IMEI, TELTONIKA, ServerProcess, run_teltonika
 
 StartServer = Callable[..., ServerProcess]
 OTHER = "356307042449990"
-TCP_NAMES = [name for name in CAPTURE_NAMES if not name.startswith("udp-")]
 REJECTED = "unknown-imei-rejected"
 UNEXPECTED = {"resend-after-lost-ack": 1}
 """Our server answers what the captured one did not."""
@@ -40,12 +39,14 @@ def payloads_of(capture: Capture, imei: str) -> list[dict[str, Any]]:
     return payloads
 
 
-def test_every_capture_is_answered_as_captured(server: ServerProcess) -> None:
+def test_every_capture_is_answered_as_captured(start_server: StartServer) -> None:
+    server = start_server("--udp-port", "0")
     expected: dict[str, list[dict[str, Any]]] = {}
-    for number, name in enumerate(name for name in TCP_NAMES if name != REJECTED):
+    for number, name in enumerate(name for name in CAPTURE_NAMES if name != REJECTED):
         imei = f"35630704250{number:03d}0"
         code, sessions, summary = replay(
-            PCAPS / f"{name}.pcap", server.port, "--fast", "--imei", imei
+            *(PCAPS / f"{name}.pcap", server.port, "--fast", "--imei", imei),
+            *("--udp-port", str(server.udp_port)),
         )
         assert (code, summary["ok"]) == (0, True), (name, sessions)
         capture = load_capture(name)

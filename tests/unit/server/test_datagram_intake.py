@@ -286,13 +286,37 @@ async def test_who_stops_takes_no_more_and_answers_what_waits(
     assert altitudes(client) == [1]
 
 
+async def test_what_a_device_does_not_send_again_is_given_up_while_redis_is_away(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have gone to another instance with it."""
+    parts = Parts(valkey.url)
+    now = asyncio.get_running_loop().time()
+    monkeypatch.setattr(parts.intake, "_now", lambda: now)
+    for number in (1, 2):
+        parts.send(datagram(datagrams.records(number)))
+        parts.send(datagram(datagrams.records(number), imei=OTHER))
+    now += 9
+    parts.send(datagram(datagrams.records(2), imei=OTHER))  # again
+    now += 2
+    parts.intake.give_up()
+    assert parts.counters.datagrams_dropped == 2
+    async with background(parts.publisher.run(), parts.writer.run()):
+        await parts.intake.settled()
+        assert parts.publisher.unconfirmed_packets == 0
+        parts.send(datagram(datagrams.records(3)))  # it is taken again
+        await parts.intake.settled()
+    assert [fields["device_id"] for _, fields in client.xrange(STREAM)] == [OTHER, OTHER, IMEI]
+    assert altitudes(client) == [1, 2, 3]
+
+
 async def test_what_is_abandoned_is_neither_written_nor_answered(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     parts = Parts(valkey.url)
     for number in (1, 2):
         parts.send(datagram(datagrams.records(number)))
-    parts.intake.abandon()
+    parts.intake.give_up(all_of_them=True)
     await parts.intake.settled()
     parts.send(datagram(datagrams.records(3), imei=OTHER))
     async with background(parts.publisher.run(), parts.writer.run()):
