@@ -4,6 +4,7 @@ import random
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from datagrams import answer, datagram, records
@@ -23,6 +24,7 @@ from serving import (
 
 from teltonika.codecs.framing import encode_frame
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.datagram_intake import GIVEN_UP_AFTER_S
 
 StartServer = Callable[..., ServerProcess]
 OTHER = "356307042441021"
@@ -116,6 +118,30 @@ def test_a_resent_datagram_is_answered_again_and_stored_once_by_any_instance(
                     device.send(datagram(records(1, 2)))
                     assert device.answer() == answer(2)
     assert stored(server) == [1, 2]
+
+
+def test_what_waits_for_redis_here_is_not_stored_after_the_device_went_to_another_instance(
+    valkey: OwnValkey, start_server: StartServer, tmp_path: Path
+) -> None:
+    """Redis is away for one instance only, until the device was not heard of for long."""
+    client = valkey.start()
+    way = tmp_path / "way.sock"
+    way.symlink_to(valkey.socket)
+    cut_off = start_server(*UDP, "--instance-id", "a", data_dir="a", redis_url=f"unix://{way}")
+    other = start_server(*UDP, "--instance-id", "b", data_dir="b", redis_url=valkey.url)
+    way.unlink()
+    client.client_kill_filter(_type="normal", skipme=True)
+    with BareDatagrams(cut_off.udp_port) as device, BareDatagrams(other.udp_port) as moved:
+        device.send(datagram(records(0)))
+        for number in range(100):
+            moved.send(datagram(records(number), number))
+            assert moved.answer() == answer(1, number)
+        assert device.silent_for(GIVEN_UP_AFTER_S + 2)
+        way.symlink_to(valkey.socket)
+        device.send(datagram(records(100)))
+        assert device.answer() == answer(1)
+    assert stored(other) == list(range(101))
+    client.close()
 
 
 def test_the_same_ids_with_other_content_are_another_datagram(udp_server: ServerProcess) -> None:
