@@ -37,8 +37,9 @@ def teltonika_fleet() -> type[DeviceFleet]:
 
 @pytest.fixture
 def teltonika_server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """The real ingest server on a free port, with an embedded Valkey, for this test alone."""
+    """The real ingest server on free ports, TCP and UDP, with an embedded Valkey, for this test
+    alone."""
     from teltonika.emulator.server_process import running_server  # noqa: PLC0415
 
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, "--udp-port", "0") as server:
         yield server

@@ -28,7 +28,7 @@ class ServerProcess:
         self.host: str = listening["host"]
         self.port: int = listening["port"]
         self.udp_port: int | None = listening.get("udp_port")
-        """With the option ``--udp-port 0``, or another."""
+        """None without the option ``--udp-port``."""
         self.redis_url: str = listening["redis"]
         """A URL that redis-py opens."""
         self.instance_id: str = listening["instance_id"]

@@ -49,9 +49,9 @@ from teltonika.server.publisher import Publisher
 Address = tuple[Any, ...]
 """As a socket names it: host and port, with IPv6 more."""
 
-WAITING_BYTES = 1_024
+WAITING_BYTES = 1_536
 """What a datagram takes while it waits, beside its own bytes: no more than so many can wait as
-go into the bound."""
+go into the bound. Measured for the first of a device; those behind it take less."""
 GIVEN_UP_AFTER_S = 10.0
 """After so long without a datagram of it a device is given up; the most impatient ones send again
 after 5 s."""

@@ -11,13 +11,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from serving import IMEI, TELTONIKA, ServerProcess, wait_for_entry
 
+StartServer = Callable[..., ServerProcess]
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -30,7 +31,11 @@ NOT_RUN = {
     "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",
     "pip install -e '.[test,fuzz]' && python tests/fuzz/run.py --minutes 2": ".ci/fuzz runs it",
 }
-RUNNING = {"teltonika serve", f"teltonika emulate --imei {IMEI} --records 0"}
+RUNNING = {
+    "teltonika serve",
+    "teltonika serve --udp-port 5027",
+    f"teltonika emulate --imei {IMEI} --records 0",
+}
 """Runs already, while the page's other lines do."""
 INSTALL = "pip install . && "
 """Whoever runs the tests has installed it."""
@@ -47,6 +52,7 @@ def run_program(program: list[str], text: str, directory: Path, server: ServerPr
         "PATH": f"{Path(TELTONIKA).parent}{os.pathsep}{os.environ['PATH']}",
         "TELTONIKA_HOST": "127.0.0.1",
         "TELTONIKA_PORT": str(server.port),
+        "TELTONIKA_UDP_PORT": str(server.udp_port),
         "TELTONIKA_TARGET": f"127.0.0.1:{server.port}",
         "TELTONIKA_SECONDS": "2",
         "TELTONIKA_DATA_DIR": str(server.data_dir),
@@ -78,7 +84,8 @@ def emulated(server: ServerProcess) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, server: ServerProcess) -> None:
+def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, start_server: StartServer) -> None:
+    server = start_server("--udp-port", "0")
     for language, text in blocks(page):
         needs_device = "teltonika send" in text or "commands:outbound" in text
         with emulated(server) if needs_device else nullcontext():
@@ -100,7 +107,7 @@ def run_block(language: str, text: str, directory: Path, server: ServerProcess) 
         case "python":
             assert run_program([sys.executable, "-c"], text, directory, server)
         case "json":
-            assert json.loads(text).keys() == server.listening.keys()
+            assert json.loads(text).keys() | {"udp_port"} == server.listening.keys()
         case _:
             pytest.fail(f"nothing runs {language!r} blocks")
 

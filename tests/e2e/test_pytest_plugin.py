@@ -17,6 +17,7 @@ async def test_right(teltonika_device, teltonika_fleet, teltonika_server):
         await fleet.send(2)
     assert len(teltonika_server.records(device.imei)) == 3
     assert len(teltonika_server.records()) == 13
+    assert teltonika_server.udp_port
 
 @pytest.mark.asyncio
 async def test_wrong(teltonika_device):

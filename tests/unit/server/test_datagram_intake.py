@@ -19,7 +19,7 @@ from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
-from teltonika.server.datagram_intake import Address, DatagramIntake
+from teltonika.server.datagram_intake import WAITING_BYTES, Address, DatagramIntake
 from teltonika.server.durability import SYNCED_ALWAYS
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.instance import background
@@ -239,7 +239,7 @@ async def test_past_the_bound_datagrams_of_whomever_are_dropped() -> None:
     while not parts.publisher.is_full:
         sent += 1
         parts.send(datagram(datagrams.records(1), imei=f"{sent:015d}"))
-    assert parts.publisher.unconfirmed_packets == sent < bound / 1_024
+    assert parts.publisher.unconfirmed_packets == sent < bound / WAITING_BYTES
     for number in range(1_000):
         parts.send(datagram(datagrams.records(2), imei=f"{number:015d}"))
     assert parts.publisher.unconfirmed_packets == sent
@@ -247,7 +247,7 @@ async def test_past_the_bound_datagrams_of_whomever_are_dropped() -> None:
 
 
 async def test_one_device_has_a_bound_of_its_own() -> None:
-    parts = Parts(max_unconfirmed_session_bytes=4_096)
+    parts = Parts(max_unconfirmed_session_bytes=3 * WAITING_BYTES + 200)
     parts.send(datagram(datagrams.records(*range(255))))  # one is always taken
     parts.send(datagram(datagrams.records(1)))
     assert parts.counters.datagrams_dropped == 1
