@@ -11,6 +11,7 @@ from rich.table import Table
 from teltonika.cli.emulate_profile import profile_from
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
+from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json, printable
 from teltonika.codecs import parse_imei
 from teltonika.emulator.conformance import (
@@ -83,7 +84,8 @@ def conform(
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(help="Seconds that an answer may take.", min=0.1, max=600)
+        float,
+        typer.Option(callback=a_number, help="Seconds that an answer may take.", min=0.1, max=600),
     ] = Patience().answer_s,
     junit: Annotated[
         Path | None,

@@ -13,6 +13,7 @@ import typer
 from teltonika.cli.demo_view import DemoView, LineView, LiveView
 from teltonika.cli.errors import fail
 from teltonika.cli.event_loop import run
+from teltonika.cli.numbers import a_number
 from teltonika.codecs import AVL_CODECS, luhn_check_digit
 from teltonika.emulator import DeviceLink, EmulatorSettings, assemble_device
 from teltonika.server import Listening, ServerError, ServerSettings
@@ -26,7 +27,7 @@ FIRST_IMEI = 35630704244101  # without its check digit
 def demo(
     devices: Annotated[int, typer.Option(help="Emulated devices.", min=1, max=100)] = 3,
     seconds: Annotated[
-        float, typer.Option(help="How long it runs; 0 runs until Ctrl-C.", min=0)
+        float, typer.Option(callback=a_number, help="How long it runs; 0 runs until Ctrl-C.", min=0)
     ] = 30,
 ) -> None:
     """See it work: a server with its embedded Valkey and a few emulated devices.

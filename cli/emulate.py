@@ -65,6 +65,7 @@ from teltonika.cli.emulate_tls import (
 from teltonika.cli.emulate_view import LiveView, LogView, told_faults
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
+from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json
 from teltonika.emulator import (
     AnswerFault,
@@ -112,6 +113,7 @@ def emulate(
     interval: Annotated[
         float | None,
         typer.Option(
+            callback=a_number,
             help="Seconds between packets; their records share them evenly. 0 sends as fast as "
             "it is acknowledged, records that are one second apart.",
             min=0,
@@ -132,6 +134,7 @@ def emulate(
     ack_timeout: Annotated[
         float | None,
         typer.Option(
+            callback=a_number,
             help="Seconds to wait for an answer before reconnecting.",
             min=0.01,
             max=MAX_SECONDS,
@@ -141,12 +144,20 @@ def emulate(
     give_up_after: Annotated[
         float,
         typer.Option(
-            help="Seconds to go on trying without an acknowledgement.", min=0.01, max=MAX_SECONDS
+            callback=a_number,
+            help="Seconds to go on trying without an acknowledgement.",
+            min=0.01,
+            max=MAX_SECONDS,
         ),
     ] = DEFAULTS.give_up_after_s,
     answer_delay: Annotated[
         float,
-        typer.Option(help="Seconds between a command and its answer.", min=0, max=MAX_SECONDS),
+        typer.Option(
+            callback=a_number,
+            help="Seconds between a command and its answer.",
+            min=0,
+            max=MAX_SECONDS,
+        ),
     ] = DEFAULTS.answer_delay_s,
     answer_fault: Annotated[
         AnswerFault,
@@ -158,6 +169,7 @@ def emulate(
     restart_after: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             help="Seconds from the command cpureset until the device is back.",
             min=0,
             max=MAX_SECONDS,

@@ -16,6 +16,7 @@ from teltonika.cli.emulate_scenario import print_verdicts, tell_junit
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.fleet_view import FleetView, summary
+from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json
 from teltonika.codecs import consecutive_imeis, parse_imei
 from teltonika.emulator import EmulatorSettings, Fleet, FleetProcesses, Recorder
@@ -56,6 +57,7 @@ RampOption: TypeAlias = Annotated[
 DurationOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
+        callback=a_number,
         metavar="SECONDS",
         help="End after so long, as after a Ctrl-C; without --records devices send until then.",
         min=0.1,

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from teltonika.cli.errors import USAGE, fail
+from teltonika.cli.numbers import a_number
 from teltonika.emulator import EmulatorSettings, Geofence, Route, RouteError, RouteOffset
 
 RouteOption: TypeAlias = Annotated[
@@ -38,6 +39,7 @@ RouteOffsetOption: TypeAlias = Annotated[
 RouteSpeedOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
+        callback=a_number,
         metavar="KMH",
         help="Cruising speed, slower in corners.",
         min=1,
@@ -56,6 +58,7 @@ CenterOption: TypeAlias = Annotated[
 SpeedLimitOption: TypeAlias = Annotated[
     float | None,
     typer.Option(
+        callback=a_number,
         metavar="KMH",
         help="Above it the device reports over-speeding.",
         min=1,

@@ -7,6 +7,7 @@ import typer
 
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
+from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json
 from teltonika.cli.replay_view import ReplayView, print_session_list, session_line
 from teltonika.codecs import parse_imei
@@ -47,7 +48,11 @@ def replay(
     speed: Annotated[
         float,
         typer.Option(
-            help="How many times as fast as captured.", min=0.001, max=1_000_000, show_default="1"
+            callback=a_number,
+            help="How many times as fast as captured.",
+            min=0.001,
+            max=1_000_000,
+            show_default="1",
         ),
     ] = 1.0,
     fast: Annotated[
@@ -76,7 +81,10 @@ def replay(
     timeout: Annotated[
         float,
         typer.Option(
-            help="Seconds that the connection or an answer may take.", min=0.01, max=86_400
+            callback=a_number,
+            help="Seconds that the connection or an answer may take.",
+            min=0.01,
+            max=86_400,
         ),
     ] = DEFAULTS.timeout_s,
     strict: Annotated[

@@ -8,6 +8,7 @@ import typer
 from redis.exceptions import RedisError
 
 from teltonika.cli.errors import FAILED, USAGE, fail
+from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json, printable
 from teltonika.cli.redis_options import (
     DEFAULTS,
@@ -35,13 +36,19 @@ def send(
     timeout: Annotated[
         float,
         typer.Option(
-            help="Seconds to wait for the answer, once it is written.", min=0.1, max=MAX_TIMEOUT_S
+            callback=a_number,
+            help="Seconds to wait for the answer, once it is written.",
+            min=0.1,
+            max=MAX_TIMEOUT_S,
         ),
     ] = DEFAULTS.command_timeout_s,
     expires_in: Annotated[
         float,
         typer.Option(
-            help="Seconds after which it is not written any more.", min=0.1, max=MAX_TIMEOUT_S
+            callback=a_number,
+            help="Seconds after which it is not written any more.",
+            min=0.1,
+            max=MAX_TIMEOUT_S,
         ),
     ] = 60.0,
     redis: RedisOption = None,

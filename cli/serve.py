@@ -9,6 +9,7 @@ import typer
 
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
+from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json
 from teltonika.cli.redis_options import PasswordFileOption, named_redis
 from teltonika.codecs import TlsError
@@ -126,6 +127,7 @@ def serve(
     authority_refresh: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds between readings of the allow-list.",
             min=0.1,
@@ -177,6 +179,7 @@ def serve(
     command_timeout: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds to wait for an answer, unless the command says.",
             min=0.1,
@@ -195,6 +198,7 @@ def serve(
     command_quarantine: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="After a time-out: seconds in which a late answer keeps the next command back.",
             min=0,
@@ -213,6 +217,7 @@ def serve(
     reconnect_grace: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds for which accepted commands wait for a device that was disconnected.",
             min=0,
@@ -230,6 +235,7 @@ def serve(
     heartbeat_interval: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds between heartbeats.",
             min=0.1,
@@ -248,6 +254,7 @@ def serve(
     janitor_interval: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds between looks for dead instances.",
             min=0.1,
@@ -257,6 +264,7 @@ def serve(
     drain_timeout: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds at the end to store and acknowledge what was read, and for devices to "
             "answer the commands that they have.",
@@ -287,6 +295,7 @@ def serve(
     handshake_timeout: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds a device has to say its IMEI; before that as many for TLS.",
             min=0.1,
@@ -296,6 +305,7 @@ def serve(
     idle_timeout: Annotated[
         float,
         typer.Option(
+            callback=a_number,
             metavar="SECONDS",
             help="Seconds of silence before a connection is closed.",
             min=1,
