@@ -15,7 +15,6 @@ from teltonika.codecs.errors import (
     EncodeError,
     ErrorCode,
     FramingError,
-    NotDecodedYetError,
     RecordError,
     TeltonikaError,
     TlsError,
@@ -52,13 +51,20 @@ from teltonika.codecs.records import (
     IoElements,
     Priority,
 )
-from teltonika.codecs.registry import AVL_CODECS, CODECS, COMMAND_CODECS, CodecRegistry
+from teltonika.codecs.registry import (
+    AVL_CODECS,
+    CODECS,
+    COMMAND_CODECS,
+    MESSAGE_CODECS,
+    CodecRegistry,
+)
 
 __all__ = [
     "AVL_CODECS",
     "CODECS",
     "COMMAND_CODECS",
     "MAX_PACKET_SIZE",
+    "MESSAGE_CODECS",
     "AvlCodec",
     "AvlPacket",
     "AvlPacketReceived",
@@ -85,7 +91,6 @@ __all__ = [
     "IoElement",
     "IoElements",
     "MessageType",
-    "NotDecodedYetError",
     "PacketAcknowledged",
     "PingReceived",
     "Priority",

@@ -5,4 +5,6 @@ Source: Teltonika Data Sending Protocols, "Codec 14".
 
 from teltonika.codecs.commands import CommandCodec, MessageType
 
-CODEC14 = CommandCodec(0x0E, "14", types=tuple(MessageType), imei=True)
+_TYPES = (MessageType.COMMAND, MessageType.RESPONSE, MessageType.NACK)
+
+CODEC14 = CommandCodec(0x0E, "14", types=_TYPES, imei=True)

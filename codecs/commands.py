@@ -1,11 +1,12 @@
-"""The command codecs' common machinery: GPRS messages to a device, and what it answers.
+"""The message codecs' common machinery: commands to a device, its answers, and texts it sends.
 
-Codecs 12 and 14 differ in two facts: whether an IMEI stands before the text, and which types of
-message they know. The files `codec12` and `codec14` state them.
+Codecs 12 to 15 differ in three facts: whether a timestamp and an IMEI stand before the text, and
+which types of message they know. The files `codec12` to `codec15` state them.
 
 A data field is: codec id, quantity 1, type, size (4), content, quantity 2 (Teltonika Data Sending
-Protocols, "Communication with GPRS commands"). There is always one message, whatever the
-quantities say: they are read over.
+Protocols, "Communication with GPRS commands"). The content is timestamp (4) and IMEI (8), where the
+codec has them, and text. There is always one message, whatever the quantities say: they are read
+over.
 """
 
 import struct
@@ -22,6 +23,8 @@ _TYPE_AT = 2
 _SIZE_AT = 3
 _QUANTITY_SIZE = 1
 _IMEI_SIZE = 8
+_TIMESTAMP_SIZE = 4
+_MAX_TIMESTAMP_S = 2**32 - 1
 
 
 class MessageType(IntEnum):
@@ -29,19 +32,23 @@ class MessageType(IntEnum):
 
     COMMAND = 0x05
     RESPONSE = 0x06
+    SERIAL = 0x0B
+    """Codec 15: what came in on a device's RS-232 port."""
     NACK = 0x11
     """Codec 14: the command named another IMEI than the device's."""
 
 
 class CommandMessage(msgspec.Struct, frozen=True, gc=False):
-    """One message of a command codec, in either direction."""
+    """One message of codec 12, 13, 14 or 15, in either direction."""
 
     codec_id: int
     type: MessageType
     content: bytes
     """The text as it came: ASCII as a rule, but passed-through serial data can be any bytes."""
     imei: str | None = None
-    """Codec 14 only: 15 digits."""
+    """Codecs 14 and 15 only: 15 digits."""
+    timestamp_s: int | None = None
+    """Codecs 13 and 15 only: seconds since 1970-01-01 UTC; 0 to 2^32 - 1."""
 
     @property
     def text(self) -> str:
@@ -50,14 +57,21 @@ class CommandMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class CommandCodec:
-    """One of the command codecs: a packet's data field to its message, and back."""
+    """One of the message codecs: a packet's data field to its message, and back."""
 
     def __init__(
-        self, codec_id: int, name: str, *, types: Collection[MessageType], imei: bool
+        self,
+        codec_id: int,
+        name: str,
+        *,
+        types: Collection[MessageType],
+        timestamp: bool = False,
+        imei: bool = False,
     ) -> None:
         self.codec_id = codec_id
         self.name = name
         self._types = frozenset(types)
+        self._has_timestamp = timestamp
         self._has_imei = imei
 
     def __repr__(self) -> str:
@@ -115,12 +129,22 @@ class CommandCodec:
                 expected=content_end - _HEAD.size,
                 found=size,
             )
-        content_start, imei = _HEAD.size, None
+        position, imei, timestamp_s = _HEAD.size, None, None
+        if self._has_timestamp:
+            timestamp = data[position : min(position + _TIMESTAMP_SIZE, content_end)]
+            _check_whole(timestamp, _TIMESTAMP_SIZE, "the timestamp", offset + position)
+            timestamp_s = int.from_bytes(timestamp)
+            position += _TIMESTAMP_SIZE
         if self._has_imei:
-            imei = _decode_packed_imei(data[_HEAD.size : content_end], offset + _HEAD.size)
-            content_start += _IMEI_SIZE
+            packed = data[position : min(position + _IMEI_SIZE, content_end)]
+            imei = _decode_packed_imei(packed, offset + position)
+            position += _IMEI_SIZE
         return CommandMessage(
-            self.codec_id, MessageType(message_type), data[content_start:content_end], imei
+            self.codec_id,
+            MessageType(message_type),
+            data[position:content_end],
+            imei,
+            timestamp_s,
         )
 
     def encode_data(self, message: CommandMessage) -> bytes:
@@ -130,24 +154,36 @@ class CommandCodec:
         if self._has_imei != (message.imei is not None):
             needs = "needs an IMEI" if self._has_imei else "has no place for an IMEI"
             raise EncodeError("imei", f"codec {self.name} {needs}")
+        if self._has_timestamp != (message.timestamp_s is not None):
+            needs = "needs a timestamp" if self._has_timestamp else "has no place for a timestamp"
+            raise EncodeError("timestamp_s", f"codec {self.name} {needs}")
         body = message.content
         if message.imei is not None:
             body = _encode_packed_imei(message.imei) + body
+        if message.timestamp_s is not None:
+            if not 0 <= message.timestamp_s <= _MAX_TIMESTAMP_S:
+                raise EncodeError(
+                    "timestamp_s",
+                    f"timestamp_s is {message.timestamp_s}; it holds 0 to {_MAX_TIMESTAMP_S}",
+                )
+            body = message.timestamp_s.to_bytes(_TIMESTAMP_SIZE) + body
         return _HEAD.pack(self.codec_id, 1, message.type, len(body)) + body + b"\x01"
 
 
-def _decode_packed_imei(content: bytes, offset: int) -> str:
-    """The IMEI in the first 8 bytes of ``content``: a zero, then 15 digits, two in a byte."""
-    packed = content[:_IMEI_SIZE]
-    if len(packed) < _IMEI_SIZE:
+def _check_whole(field: bytes, size: int, what: str, offset: int) -> None:
+    if len(field) < size:
         raise CommandError(
             ErrorCode.TRUNCATED,
-            offset + len(packed),
-            f"the IMEI ends at byte {offset + len(packed)}: expected {_IMEI_SIZE} bytes, "
-            f"found {len(packed)}",
-            expected=_IMEI_SIZE,
-            found=len(packed),
+            offset + len(field),
+            f"{what} ends at byte {offset + len(field)}: expected {size} bytes, found {len(field)}",
+            expected=size,
+            found=len(field),
         )
+
+
+def _decode_packed_imei(packed: bytes, offset: int) -> str:
+    """The IMEI in 8 bytes: a zero, then 15 digits, two in a byte."""
+    _check_whole(packed, _IMEI_SIZE, "the IMEI", offset)
     digits = packed.hex()
     if not digits.isdigit() or digits[0] != "0":
         raise CommandError(

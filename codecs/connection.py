@@ -13,7 +13,6 @@ from teltonika.codecs.errors import (
     DecodeError,
     ErrorCode,
     FramingError,
-    NotDecodedYetError,
 )
 from teltonika.codecs.events import (
     AvlPacketReceived,
@@ -41,7 +40,7 @@ from teltonika.codecs.framing import (
     packet_size,
 )
 from teltonika.codecs.handshake import ACCEPTED, REJECTED, encode_imei
-from teltonika.codecs.registry import CODECS, COMMAND_CODECS, NOT_DECODED_YET
+from teltonika.codecs.registry import CODECS, MESSAGE_CODECS
 
 _ACK_SIZE = 4
 
@@ -176,7 +175,7 @@ class ServerConnection(_Connection):
     ) -> AvlPacketReceived | CommandResponseReceived | FrameSkipped | ProtocolViolation:
         try:
             packet = decode_data(frame.data, HEADER_SIZE, self._codecs)
-        except (NotDecodedYetError, CommandError) as error:
+        except CommandError as error:
             return FrameSkipped(error)
         except DecodeError as error:
             return ProtocolViolation(error)
@@ -277,8 +276,8 @@ class DeviceConnection(_Connection):
         )
 
 
-_FRAME_CODECS = frozenset((*(codec.codec_id for codec in COMMAND_CODECS), *NOT_DECODED_YET))
-"""What a server may send in a packet."""
+_FRAME_CODECS = frozenset(codec.codec_id for codec in MESSAGE_CODECS)
+"""What is taken for a packet of the server's, though 13 and 15 are for devices only."""
 
 
 def _frame_size(buffer: bytearray) -> int | None:
@@ -294,7 +293,7 @@ def _frame_size(buffer: bytearray) -> int | None:
 def _decode_frame(packet: bytes) -> CommandReceived | FrameSkipped | CrcFailed:
     try:
         data = checked_data(packet)
-        codec = COMMAND_CODECS.by_id(data[0], HEADER_SIZE)
+        codec = MESSAGE_CODECS.by_id(data[0], HEADER_SIZE)
         return CommandReceived(codec.decode_data(data, HEADER_SIZE))
     except CrcMismatchError as error:
         return CrcFailed(error)

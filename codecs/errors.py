@@ -5,9 +5,8 @@ TeltonikaError
 │   ├── FramingError         the stream cannot be followed: IMEI, preamble, length, end
 │   ├── CrcMismatchError     a whole packet whose CRC is wrong
 │   ├── UnknownCodecError    a codec id that the protocol does not know
-│   ├── NotDecodedYetError   a codec or transport that is known but has no decoder here yet
 │   ├── RecordError          a whole, checked AVL packet whose inside contradicts itself
-│   └── CommandError         the same of a command or an answer
+│   └── CommandError         the same of a command, an answer or a text
 ├── CaptureError             a file that is no capture, or one that nothing here can read
 ├── EncodeError              a value that does not fit its field on the wire
 └── TlsError                 a file or a name that TLS cannot be spoken with
@@ -28,7 +27,6 @@ class ErrorCode(StrEnum):
     PACKET_TOO_LARGE = "packet_too_large"
     CRC_MISMATCH = "crc_mismatch"
     UNKNOWN_CODEC = "unknown_codec"
-    NOT_DECODED_YET = "not_decoded_yet"
     RECORD_COUNT_MISMATCH = "record_count_mismatch"
     IO_COUNT_MISMATCH = "io_count_mismatch"
     TRAILING_BYTES = "trailing_bytes"
@@ -89,16 +87,12 @@ class UnknownCodecError(DecodeError):
     """A codec id that the protocol does not know. ``found`` is the id."""
 
 
-class NotDecodedYetError(DecodeError):
-    """A codec or a transport that is known, and that nothing here decodes yet."""
-
-
 class RecordError(DecodeError):
     """The inside of an AVL packet with a right CRC contradicts itself."""
 
 
 class CommandError(DecodeError):
-    """The inside of a command or an answer with a right CRC contradicts itself."""
+    """The inside of a command, an answer or a text with a right CRC contradicts itself."""
 
 
 class EncodeError(TeltonikaError):

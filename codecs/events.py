@@ -27,7 +27,7 @@ class AvlPacketReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class CommandResponseReceived(msgspec.Struct, frozen=True, gc=False):
-    """What a device sent in a command codec: an answer, a nACK, or text that nobody asked for.
+    """What a device sent in a message codec: an answer, a nACK, or text that nobody asked for.
 
     Nothing in it says which command it answers. It is not to be acknowledged.
     """
@@ -38,7 +38,7 @@ class CommandResponseReceived(msgspec.Struct, frozen=True, gc=False):
 class FrameSkipped(msgspec.Struct, frozen=True, gc=False):
     """A whole packet that cannot be understood, and need not be: nothing waits for its ACK.
 
-    A codec that is known and not decoded yet, or a command frame whose inside is wrong.
+    A frame of a message codec whose inside is wrong.
     """
 
     error: DecodeError
@@ -85,7 +85,7 @@ class PacketAcknowledged(msgspec.Struct, frozen=True, gc=False):
 
 
 class CommandReceived(msgspec.Struct, frozen=True, gc=False):
-    """The server sent a command. It is answered in its own codec, and never acknowledged."""
+    """The server sent a message, as a rule a command, which is answered in its own codec."""
 
     message: CommandMessage
 

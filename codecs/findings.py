@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from teltonika.codecs.commands import CommandMessage, MessageType
-from teltonika.codecs.errors import DecodeError, ErrorCode, FramingError, NotDecodedYetError
+from teltonika.codecs.errors import DecodeError, ErrorCode, FramingError
 from teltonika.codecs.framing import (
     HEADER_SIZE,
     MAX_PACKET_SIZE,
@@ -25,12 +25,21 @@ from teltonika.codecs.handshake import (
     REJECTED,
     decode_imei,
 )
-from teltonika.codecs.records import AvlRecord
+from teltonika.codecs.records import AvlPacket, AvlRecord
 from teltonika.codecs.registry import CODECS
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.codecs.udp import (
+    ANSWER_SIZE,
+    ENVELOPE_SIZE,
+    MIN_DATAGRAM_SIZE,
+    Datagram,
+    begins_datagram,
+    datagram_size,
+    decode_answer,
+    decode_datagram,
+)
 
 _IMEI_LENGTH = IMEI_DIGITS.to_bytes(2)
-_UDP_HEAD_SIZE = 8  # length, packet id, 01, AVL packet id, IMEI length
 
 
 class Finding(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
@@ -73,22 +82,28 @@ class FoundRecord(msgspec.Struct, frozen=True):
 
 
 class FoundAvlPacket(Finding, frozen=True, tag="avl", kw_only=True):
-    """A whole packet with a right CRC."""
+    """A whole packet with a right CRC, or a whole datagram, which has none."""
 
     codec: str
     codec_id: int
+    packet_id: int | msgspec.UnsetType = msgspec.UNSET
+    """UDP only, as the next two."""
+    avl_packet_id: int | msgspec.UnsetType = msgspec.UNSET
+    imei: str | msgspec.UnsetType = msgspec.UNSET
     records: list[FoundRecord]
 
 
 class FoundMessage(Finding, frozen=True, kw_only=True):
-    """A whole frame of a command codec with a right CRC."""
+    """A whole frame of a message codec with a right CRC, or a datagram with such a data field."""
 
     codec: str
     text: str
     hex: str
     """The text's bytes."""
     imei: str | msgspec.UnsetType = msgspec.UNSET
-    """Codec 14 only."""
+    """Codecs 14 and 15; in UDP of the datagram, where the message has none."""
+    timestamp: str | msgspec.UnsetType = msgspec.UNSET
+    """Codecs 13 and 15 only."""
 
 
 class FoundCommand(FoundMessage, frozen=True, tag="command", kw_only=True):
@@ -106,12 +121,13 @@ class FoundNack(FoundMessage, frozen=True, tag="nack", kw_only=True):
 _MESSAGES: dict[MessageType, type[FoundCommand | FoundResponse | FoundNack]] = {
     MessageType.COMMAND: FoundCommand,
     MessageType.RESPONSE: FoundResponse,
+    MessageType.SERIAL: FoundResponse,
     MessageType.NACK: FoundNack,
 }
 
 
 class FoundAck(Finding, frozen=True, tag="ack", kw_only=True):
-    """The server's four bytes after a packet: how many records it accepted."""
+    """The server's answer to a packet or a datagram: how many records it accepted."""
 
     accepted: int
 
@@ -137,8 +153,8 @@ class FoundError(Finding, frozen=True, tag="error", kw_only=True):
 def find_packets(data: bytes, max_packet_size: int = MAX_PACKET_SIZE) -> Iterator[Finding]:
     """Everything in ``data``, in order. Never raises for what the bytes are.
 
-    A packet whose inside is wrong, or that nothing decodes yet, is an error, and reading goes on
-    behind it; bytes that no known thing begins with are an error too, and the last finding.
+    A packet or datagram whose inside is wrong is an error, and reading goes on behind it; bytes
+    that no known thing begins with are an error too, and the last finding.
 
     Where bytes can be read in two ways: ``00 0F`` and a digit begin a handshake; four zero bytes
     begin a packet, and are an ACK of 0 records only where the input ends with them; a ``01`` at
@@ -197,8 +213,8 @@ def _find(data: bytes, start: int, max_packet_size: int, *, after_imei: bool) ->
     rest = len(data) - start
     if data[start] == PING:
         return FoundPing(offset=start, length=1)
-    if _begins_udp(data, start):
-        return _find_udp(data, start)
+    if (found := _find_udp(data, start)) is not None:
+        return found
     if data[start : start + 2] == _IMEI_LENGTH and data[start + 2 : start + 3].isdigit():
         imei = decode_imei(data[start : start + IMEI_FRAME_SIZE], start)
         return FoundImei(offset=start, length=IMEI_FRAME_SIZE, imei=imei)
@@ -227,21 +243,36 @@ def _find_packet(data: bytes, start: int, max_packet_size: int) -> Finding:
         packet = decode_data(checked_data(data[start:end], start), start + HEADER_SIZE)
     except DecodeError as error:
         return found_error(error, end)  # its length is known: what follows it can be read
+    return found_packet(packet, start, size)
+
+
+def found_packet(
+    packet: AvlPacket | CommandMessage, start: int, size: int, datagram: Datagram | None = None
+) -> FoundAvlPacket | FoundMessage:
+    """``packet``, which took ``size`` bytes from ``start`` on; in UDP with its datagram."""
     codec = CODECS.by_id(packet.codec_id)
+    transport = "tcp" if datagram is None else "udp"
     if isinstance(packet, CommandMessage):
+        sent_s = packet.timestamp_s
         return _MESSAGES[packet.type](
             offset=start,
             length=size,
+            transport=transport,
             codec=codec.name,
             text=packet.text,
             hex=packet.content.hex(),
-            imei=packet.imei or msgspec.UNSET,
+            imei=packet.imei or (msgspec.UNSET if datagram is None else datagram.imei),
+            timestamp=msgspec.UNSET if sent_s is None else format_timestamp(sent_s * 1000),
         )
     return FoundAvlPacket(
         offset=start,
         length=size,
+        transport=transport,
         codec=codec.name,
         codec_id=codec.codec_id,
+        packet_id=msgspec.UNSET if datagram is None else datagram.packet_id,
+        avl_packet_id=msgspec.UNSET if datagram is None else datagram.avl_packet_id,
+        imei=msgspec.UNSET if datagram is None else datagram.imei,
         records=[found_record(record) for record in packet.records],
     )
 
@@ -256,30 +287,18 @@ def _handshake_answer(data: bytes, start: int) -> FoundHandshakeAnswer | None:
     return None
 
 
-def _begins_udp(data: bytes, start: int) -> bool:
-    """Whether a UDP datagram seems to stand there: its fixed bytes, then an IMEI."""
-    head = data[start : start + _UDP_HEAD_SIZE]
-    imei = data[start + _UDP_HEAD_SIZE : start + _UDP_HEAD_SIZE + IMEI_DIGITS]
-    return head[4:5] == b"\x01" and head[6:8] == _IMEI_LENGTH and imei.isdigit()
-
-
-def _find_udp(data: bytes, start: int) -> FoundError:
-    """A datagram: named, and not decoded."""
-    declared = int.from_bytes(data[start : start + 2])
-    available = len(data) - start - 2
-    error: DecodeError
-    if declared > available:
-        error = FramingError(
-            ErrorCode.BAD_LENGTH,
-            start,
-            f"UDP datagram length at byte {start}: it says that {declared} bytes follow, "
-            f"found {available}",
-            expected=declared,
-            found=available,
-        )
-        return found_error(error, len(data), "udp")
-    error = NotDecodedYetError(
-        ErrorCode.NOT_DECODED_YET, start, f"UDP datagram at byte {start}: known, not decoded yet"
-    )
-    end = start + 2 + max(declared, _UDP_HEAD_SIZE)
-    return found_error(error, min(end, len(data)), "udp")
+def _find_udp(data: bytes, start: int) -> Finding | None:
+    """A device's datagram, or the answer to one, if one seems to stand there."""
+    answer = decode_answer(data[start : start + ANSWER_SIZE])
+    if answer is not None:
+        return FoundAck(offset=start, length=ANSWER_SIZE, transport="udp", accepted=answer.accepted)
+    if not begins_datagram(data, start):
+        return None
+    size = max(datagram_size(data, start), MIN_DATAGRAM_SIZE)
+    own = data[start : start + size]
+    try:
+        datagram = decode_datagram(own, start)
+        packet = decode_data(datagram.data, start + ENVELOPE_SIZE)
+    except DecodeError as error:
+        return found_error(error, start + len(own), "udp")
+    return found_packet(packet, start, size, datagram)

@@ -32,7 +32,7 @@ from teltonika.codecs.handshake import (
     luhn_valid,
 )
 from teltonika.codecs.records import AvlPacket, AvlRecord
-from teltonika.codecs.registry import CODECS, COMMAND_CODECS, CodecRegistry
+from teltonika.codecs.registry import CODECS, MESSAGE_CODECS, CodecRegistry
 
 MAX_PACKET_SIZE = 65_536
 """Bytes of a whole packet that are taken by default. Documented packets have 1,280 at most, but
@@ -115,7 +115,7 @@ def decode_data(
 ) -> AvlPacket | CommandMessage:
     """What a checked data field of any codec holds. ``offset`` is added to an error's own.
 
-    Raises UnknownCodecError, NotDecodedYetError, RecordError or CommandError.
+    Raises UnknownCodecError, RecordError or CommandError.
     """
     return codecs.by_id(data[0], offset).decode_data(data, offset)
 
@@ -130,7 +130,7 @@ def decode_packet(
     """One whole TCP packet, from preamble to CRC, to its records or its message.
 
     ``offset`` is added to the offset of an error. Raises DecodeError: FramingError,
-    CrcMismatchError, UnknownCodecError, NotDecodedYetError, RecordError or CommandError.
+    CrcMismatchError, UnknownCodecError, RecordError or CommandError.
     """
     size = packet_size(packet, 0, max_packet_size, offset)
     if size is None or size > len(packet):
@@ -153,8 +153,8 @@ def encode_packet(codec: AvlCodec, records: Sequence[AvlRecord]) -> bytes:
 
 
 def encode_message(message: CommandMessage) -> bytes:
-    """A whole TCP packet that holds a command or an answer. Raises EncodeError."""
-    return encode_frame(COMMAND_CODECS.by_id(message.codec_id).encode_data(message))
+    """A whole TCP packet that holds a command, an answer or a text. Raises EncodeError."""
+    return encode_frame(MESSAGE_CODECS.by_id(message.codec_id).encode_data(message))
 
 
 def encode_frame(data: bytes) -> bytes:

@@ -7,13 +7,14 @@ from teltonika.codecs.avl import AvlCodec
 from teltonika.codecs.codec8 import CODEC8
 from teltonika.codecs.codec8e import CODEC8_EXTENDED
 from teltonika.codecs.codec12 import CODEC12
+from teltonika.codecs.codec13 import CODEC13
 from teltonika.codecs.codec14 import CODEC14
+from teltonika.codecs.codec15 import CODEC15
 from teltonika.codecs.codec16 import CODEC16
 from teltonika.codecs.commands import CommandCodec
-from teltonika.codecs.errors import ErrorCode, NotDecodedYetError, UnknownCodecError
+from teltonika.codecs.errors import ErrorCode, UnknownCodecError
 
-NOT_DECODED_YET = {0x0D: "13", 0x0F: "15"}
-"""The protocol knows them, and no decoder here does yet."""
+_OUT_OF_SCOPE = {0x07: "codec 7 of GH devices, which is not read here"}
 
 CodecT = TypeVar("CodecT", bound=AvlCodec | CommandCodec)
 
@@ -38,24 +39,17 @@ class CodecRegistry(Generic[CodecT]):
     def by_id(self, codec_id: int, offset: int = 0) -> CodecT:
         """The codec of a packet's codec id, which stands at byte ``offset``.
 
-        Raises UnknownCodecError, or NotDecodedYetError for those without a decoder.
+        Raises UnknownCodecError.
         """
         codec = self._by_id.get(codec_id)
         if codec is not None:
             return codec
-        if codec_id in NOT_DECODED_YET:
-            raise NotDecodedYetError(
-                ErrorCode.NOT_DECODED_YET,
-                offset,
-                f"codec {NOT_DECODED_YET[codec_id]} (0x{codec_id:02X}) at byte {offset}: "
-                "known, not decoded yet",
-                found=codec_id,
-            )
         known = ", ".join(f"0x{known_id:02X}" for known_id in sorted(self._by_id))
         raise UnknownCodecError(
             ErrorCode.UNKNOWN_CODEC,
             offset,
-            f"codec id at byte {offset}: found 0x{codec_id:02X}, which is none of {known}",
+            f"codec id at byte {offset}: found 0x{codec_id:02X}, "
+            + _OUT_OF_SCOPE.get(codec_id, f"which is none of {known}"),
             expected=known,
             found=codec_id,
         )
@@ -63,4 +57,7 @@ class CodecRegistry(Generic[CodecT]):
 
 AVL_CODECS = CodecRegistry((CODEC8, CODEC8_EXTENDED, CODEC16))
 COMMAND_CODECS = CodecRegistry((CODEC12, CODEC14))
-CODECS: CodecRegistry[AvlCodec | CommandCodec] = CodecRegistry((*AVL_CODECS, *COMMAND_CODECS))
+"""Those in which a server can send a command."""
+MESSAGE_CODECS = CodecRegistry((CODEC12, CODEC13, CODEC14, CODEC15))
+"""Those that carry text in either direction."""
+CODECS: CodecRegistry[AvlCodec | CommandCodec] = CodecRegistry((*AVL_CODECS, *MESSAGE_CODECS))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-from teltonika.codecs import COMMAND_CODECS, CommandMessage
+from teltonika.codecs import MESSAGE_CODECS, CommandMessage
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.command import CommandRef, Entry
 from teltonika.server.command_queue import Reason
@@ -130,10 +130,14 @@ class CommandLedger:
     def unasked(self, imei: str, message: CommandMessage, done: Callable[[], None]) -> None:
         """Store a message that no command waits for. After a lost reply it may stand twice.
 
+        Its ``ts`` is the device's own time where the codec has one (13 and 15), otherwise now.
+
         ``done`` is called once it is stored, or refused for ever: nothing waits for it then.
         """
-        codec = COMMAND_CODECS.by_id(message.codec_id).name
-        fields = ("ts", _now(), "device_id", imei, "codec", codec)
+        codec = MESSAGE_CODECS.by_id(message.codec_id).name
+        sent_s = message.timestamp_s
+        ts = _now() if sent_s is None else format_timestamp(sent_s * 1000)
+        fields = ("ts", ts, "device_id", imei, "codec", codec)
         trim = ("MAXLEN", "~", self._maxlen) if self._maxlen else ()
         content = ("text", message.text, "hex", message.content.hex())
         stream = self._keys.messages

@@ -32,7 +32,7 @@ class Counters(msgspec.Struct):
     crc_failures: int = 0
     unknown_codecs: int = 0
     frames_skipped: int = 0
-    """Packets of codecs that are known and not decoded yet, and broken command frames."""
+    """Frames of message codecs whose inside is broken."""
     violations: int = 0
     packets_too_large: int = 0
     """Those of the violations that were packets over the limit."""

@@ -10,7 +10,6 @@ from teltonika.codecs import (
     AvlRecord,
     CommandMessage,
     DecodeError,
-    NotDecodedYetError,
     crc16_ibm,
 )
 from teltonika.codecs.framing import decode_data
@@ -321,12 +320,10 @@ class _Session(asyncio.Protocol):
             data = b"\x8e" + data[1:]  # close enough: nothing fits any more
         try:
             decoded = decode_data(data)
-        except NotDecodedYetError:
-            decoded = None
         except DecodeError:
             return self._close()
         if not isinstance(decoded, AvlPacket):
-            assert decoded is None or isinstance(decoded, CommandMessage)
+            assert isinstance(decoded, CommandMessage)
             if self._rule is Rule.ACKS_COMMAND_FRAMES:
                 self._write(b"\0\0\0\1")
             return True

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from teltonika.codecs import (
     AVL_CODECS,
-    COMMAND_CODECS,
+    MESSAGE_CODECS,
     AvlCodec,
     AvlRecord,
     CommandMessage,
@@ -57,7 +57,8 @@ def codecs_and_records(draw: st.DrawFn) -> tuple[AvlCodec, list[AvlRecord]]:
     return codec, draw(st.lists(avl_records(codec), max_size=4))
 
 
-CODEC12, CODEC14 = (COMMAND_CODECS.by_name(name) for name in ("12", "14"))
+CODEC12, CODEC13, CODEC14, CODEC15 = MESSAGE_CODECS
+_IMEIS = st.from_regex(r"[0-9]{15}", fullmatch=True, alphabet=st.characters(codec="ascii"))
 
 messages = st.one_of(
     st.builds(
@@ -69,9 +70,24 @@ messages = st.one_of(
     st.builds(
         CommandMessage,
         st.just(CODEC14.codec_id),
-        st.sampled_from(MessageType),
+        st.sampled_from((MessageType.COMMAND, MessageType.RESPONSE, MessageType.NACK)),
         st.binary(max_size=200),
-        st.from_regex(r"[0-9]{15}", fullmatch=True, alphabet=st.characters(codec="ascii")),
+        _IMEIS,
+    ),
+    st.builds(
+        CommandMessage,
+        st.just(CODEC13.codec_id),
+        st.just(MessageType.RESPONSE),
+        st.binary(max_size=200),
+        timestamp_s=st.integers(0, 2**32 - 1),
+    ),
+    st.builds(
+        CommandMessage,
+        st.just(CODEC15.codec_id),
+        st.just(MessageType.SERIAL),
+        st.binary(max_size=200),
+        _IMEIS,
+        st.integers(0, 2**32 - 1),
     ),
 )
 

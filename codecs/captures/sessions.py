@@ -10,11 +10,11 @@ from teltonika.codecs.captures.streams import Closing, Connection, Payload, Stre
 from teltonika.codecs.errors import FramingError
 from teltonika.codecs.framing import HEADER_SIZE, MAX_PACKET_SIZE, packet_size
 from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE, decode_imei
-from teltonika.codecs.registry import CODECS, NOT_DECODED_YET
+from teltonika.codecs.registry import CODECS
 
 UDP_IMEI_AT = 8
 """In a datagram: behind length, packet id, 01, AVL packet id and the IMEI's length."""
-_CODEC_IDS = frozenset((*(codec.codec_id for codec in CODECS), *NOT_DECODED_YET))
+_CODEC_IDS = frozenset(codec.codec_id for codec in CODECS)
 
 
 class Side(StrEnum):

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from teltonika.codecs import AVL_CODECS, COMMAND_CODECS, MAX_PACKET_SIZE, FramingError, crc16_ibm
+from teltonika.codecs import AVL_CODECS, MAX_PACKET_SIZE, MESSAGE_CODECS, FramingError, crc16_ibm
 from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, PING, packet_size
 from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE
-from teltonika.codecs.registry import NOT_DECODED_YET
 
 _AVL_IDS = frozenset(codec.codec_id for codec in AVL_CODECS)
-_COMMAND_IDS = frozenset((*(codec.codec_id for codec in COMMAND_CODECS), *NOT_DECODED_YET))
+_MESSAGE_IDS = frozenset(codec.codec_id for codec in MESSAGE_CODECS)
 _ACK_SIZE = 4
 
 
@@ -101,7 +100,7 @@ class ServerStream:
             return _ACK_SIZE
         if len(buffer) <= HEADER_SIZE:
             return None
-        if buffer[HEADER_SIZE] not in _COMMAND_IDS:
+        if buffer[HEADER_SIZE] not in _MESSAGE_IDS:
             return _ACK_SIZE
         try:
             size = packet_size(buffer, 0, MAX_PACKET_SIZE)

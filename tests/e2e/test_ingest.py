@@ -246,9 +246,28 @@ def test_luhn_is_reported_and_enforced_only_when_asked(start_server: StartServer
     assert strict.redis.xlen(STREAM) == 0
 
 
-def test_codec_13_is_skipped_without_ack(server: ServerProcess) -> None:
+def test_texts_of_codecs_13_and_15_are_messages_and_get_no_ack(server: ServerProcess) -> None:
     with BareDevice(server.port) as device:
-        device.send(sample("codec13-corrected").data)
+        device.send(sample("codec13-corrected").data + sample("codec15-hello").data)
         device.send(encode_packet(CODEC8, [record(), record(1)]))
         assert device.acknowledged() == 2
-    assert server.logged("frame_skipped")[0]["imei"] == IMEI
+    stream, entries = f"{STREAM}:messages", []
+    while len(entries) < 2:
+        ((_, more),) = server.redis.xread({stream: entries[-1][0] if entries else 0}, block=30_000)
+        entries += more
+    assert [fields for _, fields in entries] == [
+        {
+            "ts": "1975-08-03T05:37:36.000Z",
+            "device_id": IMEI,
+            "codec": "13",
+            "text": "getinfo",
+            "hex": b"getinfo".hex(),
+        },
+        {
+            "ts": "2023-11-08T10:40:36.000Z",
+            "device_id": IMEI,
+            "codec": "15",
+            "text": "Hello!\n",
+            "hex": b"Hello!\n".hex(),
+        },
+    ]

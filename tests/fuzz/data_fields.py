@@ -4,7 +4,7 @@ from fuzz.plain_reading import defect
 from samples import framed
 
 from teltonika.codecs import (
-    COMMAND_CODECS,
+    MESSAGE_CODECS,
     AvlCodec,
     AvlPacket,
     CommandCodec,
@@ -75,7 +75,7 @@ def check_encodes_back(packet: AvlPacket | CommandMessage, data_field: bytes) ->
     """
     if isinstance(packet, CommandMessage):
         written = data_field[:1] + b"\x01" + data_field[2:-1] + b"\x01"
-        assert COMMAND_CODECS.by_id(packet.codec_id).encode_data(packet) == written
+        assert MESSAGE_CODECS.by_id(packet.codec_id).encode_data(packet) == written
         assert encode_message(packet) == framed(written)
         packet.text.encode()
         return

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 from fuzz.inputs import Reader, Stream
+from samples import framed
 
 from teltonika.codecs import AvlPacket, CommandMessage, decode_imei, decode_packet
 from teltonika.codecs.findings import (
@@ -44,7 +45,7 @@ def check_findings(stream: Stream) -> None:
 def _declared_size(rest: bytes, transport: str) -> int:
     """What reading goes on behind, after an error: a packet or datagram of this size."""
     if transport == "udp":
-        return 2 + max(8, int.from_bytes(rest[:2]))
+        return max(26, 2 + int.from_bytes(rest[:2]))
     return 12 + int.from_bytes(rest[4:8])
 
 
@@ -53,7 +54,7 @@ def _check_finding(finding: Finding, own: bytes) -> None:
         case FoundImei():
             assert decode_imei(own) == finding.imei
         case FoundAvlPacket():
-            packet = decode_packet(own)
+            packet = _decode(own, finding)
             assert isinstance(packet, AvlPacket)
             assert packet.codec_id == finding.codec_id
             assert [
@@ -64,15 +65,27 @@ def _check_finding(finding: Finding, own: bytes) -> None:
                 for record in packet.records
             ]
         case FoundMessage():
-            message = decode_packet(own)
+            message = _decode(own, finding)
             assert isinstance(message, CommandMessage)
             assert message.content.hex() == finding.hex
+        case FoundAck(transport="udp"):
+            assert own[:2] == (len(own) - 2).to_bytes(2)
+            assert own[4:5] + own[6:] == bytes((1, finding.accepted))
         case FoundAck():
             assert own == finding.accepted.to_bytes(4)
         case FoundHandshakeAnswer():
             assert own == bytes((finding.imei_accepted,))
         case FoundPing():
             assert own == b"\xff"
+
+
+def _decode(own: bytes, finding: Finding) -> AvlPacket | CommandMessage:
+    """What the finding's own bytes hold; of a datagram its data field in a packet."""
+    if finding.transport == "tcp":
+        return decode_packet(own)
+    assert int.from_bytes(own[:2]) == len(own) - 2
+    assert decode_imei(own[6:23])
+    return decode_packet(framed(own[23:]))
 
 
 def _shown(value: int | bytes) -> int | str:

@@ -26,9 +26,9 @@ AVL_LAYOUTS = {
     0x8E: AvlLayout(2, 2, variable_length=True),
     0x10: AvlLayout(2, 1, generation_type=True),
 }
-COMMAND_TYPES = {0x0C: (5, 6), 0x0E: (5, 6, 0x11)}
-"""The types of message that each command codec knows. Only codec 14 has an IMEI."""
-NOT_DECODED_YET = (0x0D, 0x0F)
+COMMAND_TYPES = {0x0C: (5, 6), 0x0D: (6,), 0x0E: (5, 6, 0x11), 0x0F: (0x0B,)}
+"""The types of message that each message codec knows."""
+TIMESTAMP_SIZES = {0x0C: 0, 0x0D: 4, 0x0E: 0, 0x0F: 4}
 
 
 class _EndedError(Exception):
@@ -41,7 +41,7 @@ def defect(data: bytes) -> ErrorCode | None:
         return _avl_defect(AVL_LAYOUTS[data[0]], data)
     if data[0] in COMMAND_TYPES:
         return _command_defect(data)
-    return ErrorCode.NOT_DECODED_YET if data[0] in NOT_DECODED_YET else ErrorCode.UNKNOWN_CODEC
+    return ErrorCode.UNKNOWN_CODEC
 
 
 def _avl_defect(layout: AvlLayout, data: bytes) -> ErrorCode | None:
@@ -85,7 +85,10 @@ def _command_defect(data: bytes) -> ErrorCode | None:
         return ErrorCode.UNKNOWN_TYPE
     if int.from_bytes(data[3:7]) != len(content):
         return ErrorCode.SIZE_MISMATCH
-    if data[0] != 0x0E:
+    if len(content) < TIMESTAMP_SIZES[data[0]]:
+        return ErrorCode.TRUNCATED
+    content = content[TIMESTAMP_SIZES[data[0]] :]
+    if data[0] not in (0x0E, 0x0F):
         return None
     if len(content) < 8:
         return ErrorCode.TRUNCATED

@@ -5,15 +5,18 @@ from itertools import product
 
 from captures import CAPTURE_NAMES, load_capture
 from fuzz.inputs import PING_SEED, bare_seed, head_seed, packet_seed
-from samples import HANDSHAKE, SAMPLES, SAMPLES_FILE, framed
+from samples import HANDSHAKE, IMEI, SAMPLES, SAMPLES_FILE, framed
 
 from teltonika.codecs import (
     AvlCodec,
     AvlRecord,
     CommandCodec,
+    CommandMessage,
     EncodeError,
     IoElement,
     IoElements,
+    MessageType,
+    encode_message,
     encode_packet,
 )
 from teltonika.codecs.captures import CapturedSession, Payload
@@ -21,6 +24,12 @@ from teltonika.codecs.registry import AVL_CODECS
 
 ACCEPTED = b"\x01"
 _CUTS = (1, 7, 18, 40)
+_OWN_TEXTS = (
+    CommandMessage(0x0D, MessageType.RESPONSE, b"", timestamp_s=0),
+    CommandMessage(0x0D, MessageType.RESPONSE, b"\xff" * 40, timestamp_s=2**32 - 1),
+    CommandMessage(0x0F, MessageType.SERIAL, b"", IMEI, 0),
+    CommandMessage(0x0F, MessageType.SERIAL, b"\x00\xff", IMEI, 2**32 - 1),
+)
 
 
 def data_fields() -> Iterator[bytes]:
@@ -32,6 +41,8 @@ def data_fields() -> Iterator[bytes]:
             yield sample.data[8:-4]
     for packet in _own_packets():
         yield packet[8:-4]
+    for message in _OWN_TEXTS:
+        yield encode_message(message)[8:-4]
 
 
 def codec_data_fields(codec: AvlCodec | CommandCodec) -> Iterator[bytes]:

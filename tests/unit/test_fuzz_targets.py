@@ -7,14 +7,13 @@ from types import ModuleType
 
 import fuzz.run
 import pytest
-from fuzz import plain_reading
 from fuzz.plain_reading import AVL_LAYOUTS, COMMAND_TYPES
 from fuzz.run import Outcome, app, read_log
 from fuzz.targets import TARGETS, Target
 from samples import PACKET
 from typer.testing import CliRunner, Result
 
-from teltonika.codecs import CODECS, registry
+from teltonika.codecs import CODECS
 
 
 def run(*arguments: str) -> Result:
@@ -42,7 +41,6 @@ def test_every_claim_holds_for_a_few_simple_inputs(target: Target) -> None:
 
 def test_the_plain_reading_knows_every_codec() -> None:
     assert {codec.codec_id for codec in CODECS} == {*AVL_LAYOUTS, *COMMAND_TYPES}
-    assert set(plain_reading.NOT_DECODED_YET) == set(registry.NOT_DECODED_YET)
 
 
 def test_each_target_is_listed_with_what_it_is() -> None:

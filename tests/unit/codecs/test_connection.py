@@ -99,15 +99,6 @@ def test_a_luhn_digit_that_is_wrong_is_reported_only() -> None:
     assert event == ImeiReceived("356307042441014", luhn_valid=False)
 
 
-@pytest.mark.parametrize("codec_id", [0x0D, 0x0F])
-def test_a_codec_that_is_not_decoded_yet_is_skipped(codec_id: int) -> None:
-    command = framed(bytes((codec_id,)) + b"\x01\x06\x00\x00\x00\x02ok\x01")
-    skipped, received = open_connection().receive_data(command + PACKET)
-    assert isinstance(skipped, FrameSkipped)
-    assert skipped.error.found == codec_id
-    assert received == RECEIVED
-
-
 @pytest.mark.parametrize("message", MESSAGES, ids=repr)
 def test_a_message_comes_between_packets_and_is_never_acknowledged(message: CommandMessage) -> None:
     connection = open_connection()
@@ -178,7 +169,7 @@ def test_a_device_survives_broken_commands() -> None:
 
 @pytest.mark.parametrize("codec_id", [0x0C, 0x0D, 0x0F])
 def test_a_wrong_crc_is_told_before_the_codec_is_looked_at(codec_id: int) -> None:
-    """Even of a codec that is known and not decoded yet: nothing in the frame is to be believed."""
+    """Nothing in the frame is to be believed."""
     (event,) = open_device().receive_data(framed(bytes((codec_id, 1, 1)), crc_change=1))
     assert isinstance(event, CrcFailed)
     assert event.error.offset == 11

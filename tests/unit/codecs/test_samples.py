@@ -6,12 +6,11 @@ from samples import SAMPLES, Sample, of_kind
 from teltonika.codecs import (
     AVL_CODECS,
     CODECS,
-    COMMAND_CODECS,
+    MESSAGE_CODECS,
     AvlPacket,
     CommandMessage,
     DecodeError,
     ErrorCode,
-    NotDecodedYetError,
     decode_packet,
     encode_message,
     encode_packet,
@@ -19,15 +18,14 @@ from teltonika.codecs import (
 
 AVL_TCP = of_kind("avl")
 AVL_UDP = of_kind("avl", transport="udp")
-NOT_DECODED = [s for s in of_kind("response") if s.expected["codec"] in ("13", "15")]
-MESSAGES = [s for s in of_kind("command", "response", "nack") if s not in NOT_DECODED]
+MESSAGES = of_kind("command", "response", "nack")
 DEFECTIVE_TCP = of_kind("error")
 DEFECTIVE_UDP = of_kind("error", transport="udp")
 
 
 def test_no_sample_is_left_out() -> None:
     imeis = of_kind("imei")  # test_handshake reads them
-    groups = [AVL_TCP, AVL_UDP, MESSAGES, NOT_DECODED, DEFECTIVE_TCP, DEFECTIVE_UDP, imeis]
+    groups = [AVL_TCP, AVL_UDP, MESSAGES, DEFECTIVE_TCP, DEFECTIVE_UDP, imeis]
     assert sorted(s.name for group in groups for s in group) == sorted(s.name for s in SAMPLES)
     assert all(groups)
 
@@ -60,18 +58,11 @@ def test_a_message_decodes_to_what_is_published_and_encodes_back(sample: Sample)
     expected = sample.expected
     message = decode_packet(sample.data)
     assert isinstance(message, CommandMessage)
-    assert message.codec_id == COMMAND_CODECS.by_name(expected["codec"]).codec_id
-    assert message.type.name.lower() == expected["kind"]
+    assert message.codec_id == MESSAGE_CODECS.by_name(expected["codec"]).codec_id
     assert message.type == expected["type"]
     assert (message.text, message.imei) == (expected["text"], expected.get("imei"))
+    assert message.timestamp_s == expected.get("timestamp_s")
     assert encode_message(message) == sample.data
-
-
-@pytest.mark.parametrize("sample", NOT_DECODED, ids=str)
-def test_codecs_13_and_15_are_named_and_not_decoded(sample: Sample) -> None:
-    with pytest.raises(NotDecodedYetError, match=f"codec {sample.expected['codec']} ") as caught:
-        decode_packet(sample.data)
-    assert caught.value.offset == 8
 
 
 DEFECTS = {
