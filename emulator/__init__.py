@@ -13,6 +13,7 @@ from teltonika.emulator.device_errors import (
 )
 from teltonika.emulator.device_fleet import DeviceFleet
 from teltonika.emulator.drive import Drive
+from teltonika.emulator.emulated_device import DeviceState, EmulatedDevice
 from teltonika.emulator.events import (
     AckRefused,
     CommandExecuted,
@@ -30,7 +31,7 @@ from teltonika.emulator.fleet import Fleet, FleetCounts
 from teltonika.emulator.fleet_processes import FleetProcesses
 from teltonika.emulator.geofence import Geofence
 from teltonika.emulator.link import DeviceLink
-from teltonika.emulator.machine import DeviceMachine, DeviceState
+from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
@@ -59,6 +60,7 @@ __all__ = [
     "DeviceState",
     "DigitalOutput",
     "Drive",
+    "EmulatedDevice",
     "EmulatorSettings",
     "Fault",
     "FaultPlan",

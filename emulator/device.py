@@ -18,6 +18,7 @@ from teltonika.emulator.device_errors import (
     NotConnectedError,
     WrongAckError,
 )
+from teltonika.emulator.emulated_device import DeviceState
 from teltonika.emulator.events import (
     AckRefused,
     CommandExecuted,
@@ -27,7 +28,7 @@ from teltonika.emulator.events import (
     Restarted,
 )
 from teltonika.emulator.link import SETTLE_S
-from teltonika.emulator.machine import REJECTED, DeviceState
+from teltonika.emulator.machine import REJECTED
 from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings

@@ -51,7 +51,7 @@ class Restarted(msgspec.Struct, frozen=True):
 
 
 class RecordsDeleted(msgspec.Struct, frozen=True):
-    """The device was told to forget the records that are due and not sent: `DeviceMachine.skip`."""
+    """The device was told to forget the records that are due and not sent: `EmulatedDevice.skip`."""
 
 
 DeviceEvent = (

@@ -8,9 +8,9 @@ from random import Random
 from socket import SO_LINGER, SOL_SOCKET
 
 from teltonika.codecs import encode_imei
+from teltonika.emulator.emulated_device import DeviceState, EmulatedDevice
 from teltonika.emulator.faults import Fault, FaultLine
 from teltonika.emulator.link import DeviceLink, Wire
-from teltonika.emulator.machine import DeviceMachine, DeviceState
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.recording import Recorder
 from teltonika.emulator.report import DeviceReport
@@ -29,7 +29,7 @@ class FaultyLink(DeviceLink):
 
     def __init__(
         self,
-        device: DeviceMachine,
+        device: EmulatedDevice,
         settings: EmulatorSettings,
         rng: Random,
         observer: DeviceObserver | None = None,

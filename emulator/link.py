@@ -1,4 +1,4 @@
-"""A device's line to its server: drives a `DeviceMachine` over connections, one after another."""
+"""A device's line to its server: drives an `EmulatedDevice` over connections, one after another."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from time import perf_counter, time_ns
 from teltonika.emulator.answers import AnswerQueue
 from teltonika.emulator.backoff import Backoff
 from teltonika.emulator.connector import Connector
+from teltonika.emulator.emulated_device import DeviceState, EmulatedDevice
 from teltonika.emulator.events import (
     AckRefused,
     CommandExecuted,
@@ -21,7 +22,6 @@ from teltonika.emulator.events import (
     RecordsDeleted,
     Restarted,
 )
-from teltonika.emulator.machine import DeviceMachine, DeviceState
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.record_buffer import RecordBuffer
@@ -115,7 +115,7 @@ class DeviceLink:
 
     def __init__(
         self,
-        device: DeviceMachine,
+        device: EmulatedDevice,
         settings: EmulatorSettings,
         rng: Random,
         observer: DeviceObserver | None = None,
@@ -146,7 +146,7 @@ class DeviceLink:
         self._wants_away = False  # without a connection: how long, and why
         self._away_s, self._away_why = 0.0, ""
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
-        self._settle_due = 0.0  # when `DeviceMachine.settle` is, in the loop's time
+        self._settle_due = 0.0  # when `EmulatedDevice.settle` is, in the loop's time
         self._due = 0.0  # when the next packet is, in the loop's time
         self._late_s = 0.0  # by how much it comes later than that
         self._answer_due = 0.0  # when what was written last must be answered, in the loop's time
@@ -163,7 +163,7 @@ class DeviceLink:
 
         Ends as well, with ``gave_up`` in the report, when for ``give_up_after_s`` the device had
         something to deliver, or no connection, and got no ACK. Cancelling closes the connection;
-        `DeviceMachine.report` is complete then too. Raises EncodeError for records that do not fit.
+        `EmulatedDevice.report` is complete then too. Raises EncodeError for records that do not fit.
         """
         self._loop = asyncio.get_running_loop()
         started = perf_counter()
