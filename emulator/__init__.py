@@ -40,6 +40,8 @@ from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.routes import Route, RouteError, RouteOffset
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
+from teltonika.emulator.transport import Transport
+from teltonika.emulator.udp_machine import UdpMachine
 from teltonika.emulator.unit import Unit
 
 __all__ = [
@@ -83,6 +85,8 @@ __all__ = [
     "RouteError",
     "RouteOffset",
     "TlsSettings",
+    "Transport",
+    "UdpMachine",
     "Unit",
     "WrongAckError",
     "assemble_device",

@@ -11,7 +11,7 @@ class DeviceObserver:
     """
 
     def connected(self, device: EmulatedDevice) -> None:
-        """The server accepted the IMEI."""
+        """The server accepted the IMEI; over UDP, its first datagram."""
 
     def acknowledged(self, device: EmulatedDevice, packet: bytes, latency_s: float) -> None:
         """The server acknowledged ``packet``, ``latency_s`` after its last copy was written."""
