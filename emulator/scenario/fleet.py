@@ -52,6 +52,7 @@ class ScenarioFleet(Fleet):
         self._waiting: list[tuple[Step, dict[str, DeviceLink]]] = []
         for number, step in enumerate(scenario.steps, start=1):
             try:
+                step.check_transport(settings.transport)
                 links = [self._links[place] for place in step.chosen(len(imeis), rng)]
             except ValueError as error:
                 raise ValueError(f"step {number}: {error}") from error
