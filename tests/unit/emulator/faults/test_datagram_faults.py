@@ -56,6 +56,7 @@ async def test_a_dropped_datagram_comes_only_when_it_is_sent_again() -> None:
     report = link.device.report
     assert len(server.datagrams) == 3
     assert server.stored_already == 0
+    assert report.duration_s >= 0.05  # the time-out
     assert (report.ack_timeouts, report.packets_resent, report.connections) == (1, 1, 1)
 
 
