@@ -15,7 +15,8 @@ from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
 from teltonika.codecs import MAX_PACKET_SIZE
 from teltonika.codecs.findings import FoundError
 from teltonika.codecs.hextext import HexTextError, Row, parse_hex_rows
-from teltonika.codecs.packet_finder import Sender, Transport, find_in_pieces
+from teltonika.codecs.packet_finder import Sender, find_in_pieces
+from teltonika.codecs.transport import Transport
 
 DEFAULT_COMMAND = "hexdump"
 

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from teltonika.emulator import DeviceMachine, DeviceObserver, DeviceReport
+from teltonika.emulator import DeviceObserver, DeviceReport, EmulatedDevice
 from teltonika.server import Listening
 
 IGNITION = "239"
@@ -46,7 +46,7 @@ class DemoView(DeviceObserver):
     def show(self, payload: dict[str, Any]) -> None:
         """A record has landed on the stream."""
 
-    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
+    def acknowledged(self, device: EmulatedDevice, packet: bytes, latency_s: float) -> None:
         self._latencies_ms.append(latency_s * 1000)
 
     def landed(self, payload: dict[str, Any]) -> None:

@@ -62,6 +62,7 @@ from teltonika.cli.emulate_tls import (
     TlsServerNameOption,
     tls_settings,
 )
+from teltonika.cli.emulate_transport import TransportOption, check_transport, target_line
 from teltonika.cli.emulate_view import LiveView, LogView, told_faults
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
@@ -83,9 +84,8 @@ MAX_SECONDS = 86_400.0
 def emulate(
     imei: Annotated[str | None, typer.Option(help="15 digits: who the device says it is.")] = None,
     host: Annotated[str, typer.Option(help="The server's address.")] = DEFAULTS.host,
-    port: Annotated[
-        int, typer.Option(help="The server's TCP port.", min=1, max=65535)
-    ] = DEFAULTS.port,
+    port: Annotated[int, typer.Option(help="The server's port.", min=1, max=65535)] = DEFAULTS.port,
+    transport: TransportOption = DEFAULTS.transport,
     profile: ProfileOption = None,
     codec: Annotated[
         str | None,
@@ -135,7 +135,7 @@ def emulate(
         float | None,
         typer.Option(
             callback=a_number,
-            help="Seconds to wait for an answer before reconnecting.",
+            help="Seconds to wait for an answer before reconnecting, or, over UDP, sending again.",
             min=0.01,
             max=MAX_SECONDS,
             show_default=f"{DEFAULTS.ack_timeout_s:g}, or that of the profile",
@@ -203,7 +203,7 @@ def emulate(
     """Be a device, or a fleet: connect, drive, send AVL records and wait for each acknowledgement.
 
     What is not acknowledged is sent again: the same bytes, on the same
-    connection or the next one. Commands are answered as a device would
+    connection or the next one. Over TCP commands are answered as a device would
     (getinfo, getgps, setdigout, ...). Ctrl-C waits for the packet in flight; a
     second one does not. Exits with 1 if a record was never acknowledged.
     """
@@ -220,6 +220,7 @@ def emulate(
     settings = EmulatorSettings(
         host=host,
         port=port,
+        transport=transport,
         tls=tls_settings(
             tls=tls,
             ca=tls_ca,
@@ -258,8 +259,8 @@ def emulate(
         answer_fault=answer_fault,
         restart_after_s=restart_after,
     )
-    target = f"{host}:{port}"
-    line = target if settings.tls is None else f"{target} over TLS"
+    check_transport(settings)
+    line = target_line(settings)
     if len(imeis) > 1 or told is not None:
         run_fleet(
             imeis,
@@ -289,7 +290,7 @@ def emulate(
     if json:
         print_json(report)
     else:
-        _print_table(report, target)
+        _print_table(report, f"{host}:{port}")
     if report.gave_up:
         fail(f"gave up: nothing was acknowledged for {give_up_after:g} s", FAILED)
     if report.corrupt_acknowledged:

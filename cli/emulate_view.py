@@ -9,7 +9,7 @@ from rich.status import Status
 from rich.text import Text
 
 from teltonika.cli.output import printable
-from teltonika.emulator import DeviceMachine, DeviceObserver
+from teltonika.emulator import DeviceObserver, EmulatedDevice
 
 
 def told_faults(faults: dict[str, int]) -> str:
@@ -34,19 +34,19 @@ class LogView(DeviceObserver):
     ) -> None:
         pass
 
-    def connected(self, device: DeviceMachine) -> None:
+    def connected(self, device: EmulatedDevice) -> None:
         self._say(f"{device.imei}: connected to {self._target}")
 
-    def ack_refused(self, device: DeviceMachine, expected: int, found: int) -> None:
+    def ack_refused(self, device: EmulatedDevice, expected: int, found: int) -> None:
         self._say(f"{device.imei}: an ACK of {found} records where {expected} were in flight")
 
-    def command_executed(self, device: DeviceMachine, text: str) -> None:
+    def command_executed(self, device: EmulatedDevice, text: str) -> None:
         self._say(f"{device.imei}: executed {printable(text)}")
 
-    def command_ignored(self, device: DeviceMachine, text: str, reason: str) -> None:
+    def command_ignored(self, device: EmulatedDevice, text: str, reason: str) -> None:
         self._say(f"{device.imei}: did not execute {printable(text)}: {reason}")
 
-    def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
+    def disconnected(self, device: EmulatedDevice, reason: str, retry_in_s: float) -> None:
         self._say(f"{device.imei}: {self._target}: {reason}; trying again in {retry_in_s:.1f} s")
 
     def unverified(self) -> None:
@@ -84,7 +84,7 @@ class LiveView(LogView):
     ) -> None:
         self._status.stop()
 
-    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
+    def acknowledged(self, device: EmulatedDevice, packet: bytes, latency_s: float) -> None:
         report = device.report
         self._say(
             f"{device.imei}: {report.records_acknowledged:,} records in "

@@ -38,6 +38,7 @@ from teltonika.codecs.handshake import (
     decode_imei,
 )
 from teltonika.codecs.registry import MESSAGE_CODECS
+from teltonika.codecs.transport import Transport
 from teltonika.codecs.udp import (
     ANSWER_SIZE,
     ENVELOPE_SIZE,
@@ -51,13 +52,6 @@ from teltonika.codecs.udp import (
 _IMEI_LENGTH = IMEI_DIGITS.to_bytes(2)
 _ACK_SIZE = 4
 _MAX_DATAGRAM_SIZE = 65_537  # what its length can say
-
-
-class Transport(StrEnum):
-    """How bytes were sent."""
-
-    TCP = "tcp"
-    UDP = "udp"
 
 
 class Sender(StrEnum):

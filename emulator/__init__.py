@@ -1,6 +1,7 @@
 """The emulator: Teltonika devices that drive, send, send again what was not
 acknowledged, and answer commands."""
 
+from teltonika.codecs.transport import Transport
 from teltonika.emulator.answers import AnswerFault, AnswerQueue
 from teltonika.emulator.assemble import assemble_device
 from teltonika.emulator.device import Device
@@ -13,6 +14,7 @@ from teltonika.emulator.device_errors import (
 )
 from teltonika.emulator.device_fleet import DeviceFleet
 from teltonika.emulator.drive import Drive
+from teltonika.emulator.emulated_device import DeviceState, EmulatedDevice
 from teltonika.emulator.events import (
     AckRefused,
     BytesAnswered,
@@ -31,7 +33,7 @@ from teltonika.emulator.fleet import Fleet, FleetCounts
 from teltonika.emulator.fleet_processes import FleetProcesses
 from teltonika.emulator.geofence import Geofence
 from teltonika.emulator.link import DeviceLink
-from teltonika.emulator.machine import DeviceMachine, DeviceState
+from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.outputs import DigitalOutput
@@ -40,6 +42,7 @@ from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.routes import Route, RouteError, RouteOffset
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
+from teltonika.emulator.udp_machine import UdpMachine
 from teltonika.emulator.unit import Answers, Unit
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "DeviceState",
     "DigitalOutput",
     "Drive",
+    "EmulatedDevice",
     "EmulatorSettings",
     "Fault",
     "FaultPlan",
@@ -84,6 +88,8 @@ __all__ = [
     "RouteError",
     "RouteOffset",
     "TlsSettings",
+    "Transport",
+    "UdpMachine",
     "Unit",
     "WrongAckError",
     "assemble_device",

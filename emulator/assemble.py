@@ -2,24 +2,27 @@
 
 from random import Random
 
+from teltonika.codecs.transport import Transport
 from teltonika.emulator.drive import Drive
+from teltonika.emulator.emulated_device import EmulatedDevice
 from teltonika.emulator.faults.plan import Fault
 from teltonika.emulator.io_layout import IoLayout
 from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.mover import Mover
 from teltonika.emulator.record_buffer import RecordBuffer
 from teltonika.emulator.settings import EmulatorSettings
+from teltonika.emulator.udp_machine import UdpMachine
 from teltonika.emulator.unit import FMB120_VERSION, Unit
 from teltonika.emulator.vehicle import Vehicle
 
 SERVER_DOMAIN = 2004
 SERVER_PORT = 2005
-SERVER_PROTOCOL = 2006  # 0 is TCP
+SERVER_PROTOCOL = 2006  # 0 is TCP, 1 UDP
 
 
 def assemble_device(
     imei: str, settings: EmulatorSettings, now_ms: int, *, number: int = 1
-) -> DeviceMachine:
+) -> EmulatedDevice:
     """A device that records a drive of its own, chosen by the seed and the IMEI.
 
     ``number`` counts the devices of a fleet, from 1: each begins elsewhere on ``settings.route``.
@@ -28,13 +31,14 @@ def assemble_device(
     ``settings.start_ms`` the records do not depend on it, and the same IMEI and settings give the
     same bytes. Raises ValueError if ``imei`` is none.
     """
+    over_udp = settings.transport is Transport.UDP
     unit = Unit(
         imei,
         now_ms=now_ms,
         parameters={
             SERVER_DOMAIN: settings.host,
             SERVER_PORT: str(settings.port),
-            SERVER_PROTOCOL: "0",
+            SERVER_PROTOCOL: "1" if over_udp else "0",
         },
         rng=Random(f"{settings.seed}/{imei}/unit"),  # noqa: S311 - numbers on a label
         getver=settings.profile.getver if settings.profile else FMB120_VERSION,
@@ -51,7 +55,7 @@ def assemble_device(
         geofence=settings.geofence,
         layout=_layout(imei, settings),
     )
-    machine = DeviceMachine(
+    device = (UdpMachine if over_udp else DeviceMachine)(
         _said_imei(imei, settings),
         settings.codec,
         drive,
@@ -60,10 +64,10 @@ def assemble_device(
         record_count=settings.records or None,
     )
     if settings.paces is not None:
-        machine.records = RecordBuffer(
-            drive, settings.paces, machine.report, roaming=settings.roaming
+        device.records = RecordBuffer(
+            drive, settings.paces, device.report, roaming=settings.roaming
         )
-    return machine
+    return device
 
 
 def _said_imei(imei: str, settings: EmulatorSettings) -> str:

@@ -3,6 +3,8 @@
 import asyncio
 from collections import deque
 
+from teltonika.codecs.transport import Transport
+from teltonika.emulator.datagram_transport import open_datagrams
 from teltonika.emulator.settings import EmulatorSettings
 
 MAX_ABANDONED = 4
@@ -19,10 +21,13 @@ class Connector:
         self._abandoned: deque[asyncio.Transport] = deque()
 
     async def connect(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        """A connection that stands, over TLS if the settings say so. Raises OSError, of which a
-        TimeoutError is one."""
+        """A connection that stands, over TLS if the settings say so; over UDP a socket that can be
+        used like one. Raises OSError, of which a TimeoutError is one."""
         settings, loop = self._settings, asyncio.get_running_loop()
         timeout_s, tls = settings.connect_timeout_s, settings.tls
+        if settings.transport is Transport.UDP:
+            async with asyncio.timeout(timeout_s):
+                return await open_datagrams(protocol, settings.host, settings.port)
         if tls is None:
             async with asyncio.timeout(timeout_s):
                 transport, _ = await loop.create_connection(
@@ -41,7 +46,10 @@ class Connector:
         return transport
 
     def abandon(self, transport: asyncio.Transport) -> None:
-        """Never write or read again; the server is not told before `close`."""
+        """Never write or read again; the server is not told before `close`, over UDP never."""
+        if self._settings.transport is Transport.UDP:
+            transport.abort()
+            return
         transport.pause_reading()
         self._abandoned.append(transport)
         if len(self._abandoned) > MAX_ABANDONED:

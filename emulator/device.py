@@ -18,6 +18,7 @@ from teltonika.emulator.device_errors import (
     NotConnectedError,
     WrongAckError,
 )
+from teltonika.emulator.emulated_device import DeviceState
 from teltonika.emulator.events import (
     AckRefused,
     BytesAnswered,
@@ -28,7 +29,7 @@ from teltonika.emulator.events import (
     Restarted,
 )
 from teltonika.emulator.link import SETTLE_S
-from teltonika.emulator.machine import REJECTED, DeviceState
+from teltonika.emulator.machine import REJECTED, DeviceMachine
 from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
@@ -81,7 +82,9 @@ class Device:
             connect_timeout_s=timeout_s,
             tls=tls,
         )
-        self._machine = assemble_device(imei, settings, time.time_ns() // 1_000_000)
+        machine = assemble_device(imei, settings, time.time_ns() // 1_000_000)
+        assert isinstance(machine, DeviceMachine)  # by the transport
+        self._machine = machine
         if answers is not None:
             self._machine.unit.answers = answers
         self._drive = self._machine.records

@@ -4,7 +4,7 @@ import msgspec
 
 
 class ImeiAccepted(msgspec.Struct, frozen=True):
-    """The server takes this device's records."""
+    """The server takes this device's records: over UDP the first right answer shows it."""
 
 
 class PacketDelivered(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Restarted(msgspec.Struct, frozen=True):
 
 
 class RecordsDeleted(msgspec.Struct, frozen=True):
-    """The device was told to forget the records that are due and not sent: `DeviceMachine.skip`."""
+    """The device was told to forget the records that are due: `EmulatedDevice.skip`."""
 
 
 DeviceEvent = (

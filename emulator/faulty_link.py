@@ -8,9 +8,10 @@ from random import Random
 from socket import SO_LINGER, SOL_SOCKET
 
 from teltonika.codecs import encode_imei
-from teltonika.emulator.faults import Fault, FaultLine
+from teltonika.codecs.transport import Transport
+from teltonika.emulator.emulated_device import DeviceState, EmulatedDevice
+from teltonika.emulator.faults import DatagramFaultLine, Fault, FaultLine
 from teltonika.emulator.link import DeviceLink, Wire
-from teltonika.emulator.machine import DeviceMachine, DeviceState
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.recording import Recorder
 from teltonika.emulator.report import DeviceReport
@@ -29,7 +30,7 @@ class FaultyLink(DeviceLink):
 
     def __init__(
         self,
-        device: DeviceMachine,
+        device: EmulatedDevice,
         settings: EmulatorSettings,
         rng: Random,
         observer: DeviceObserver | None = None,
@@ -39,7 +40,8 @@ class FaultyLink(DeviceLink):
     ) -> None:
         super().__init__(device, settings, rng, observer, recorder, in_fleet=in_fleet)
         dice = Random(f"{settings.seed}/{device.imei}/faults")  # noqa: S311 - what goes wrong
-        self._line = FaultLine(settings.faults, dice, device.report)
+        line_class = DatagramFaultLine if settings.transport is Transport.UDP else FaultLine
+        self._line = line_class(settings.faults, dice, device.report)
         self._drawn: frozenset[Fault] | None = None  # what strikes the packet that comes next
         self._twin_wanted = False
 
@@ -121,6 +123,7 @@ class FaultyLink(DeviceLink):
         self._drawn = None
         if Fault.DROP_ACK in faults:
             self.device.ignore_acks()
+        self._expect_answer(now)  # also where nothing is written
         self._line.strike(faults, data, now)
         self._write_pieces()
 

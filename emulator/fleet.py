@@ -15,10 +15,10 @@ from random import Random
 import msgspec
 
 from teltonika.emulator.assemble import assemble_device
+from teltonika.emulator.emulated_device import EmulatedDevice
 from teltonika.emulator.faulty_link import FaultyLink
 from teltonika.emulator.latency import LatencyHistogram
 from teltonika.emulator.link import DeviceLink
-from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.recording import Recorder
 from teltonika.emulator.report import DeviceReport
@@ -215,13 +215,13 @@ class Fleet(DeviceObserver):
 
     # -- links call these ------------------------------------------------------------------
 
-    def connected(self, device: DeviceMachine) -> None:
+    def connected(self, device: EmulatedDevice) -> None:
         self._connected.add(device.imei)
         self._most_connected = max(self._most_connected, len(self._connected))
 
-    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
+    def acknowledged(self, device: EmulatedDevice, packet: bytes, latency_s: float) -> None:
         self._latency.add(latency_s)
 
-    def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
+    def disconnected(self, device: EmulatedDevice, reason: str, retry_in_s: float) -> None:
         self._connected.discard(device.imei)
         self._disconnects[reason] += 1

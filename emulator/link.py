@@ -1,4 +1,4 @@
-"""A device's line to its server: drives a `DeviceMachine` over connections, one after another."""
+"""A device's line to its server: drives an `EmulatedDevice` over connections, one after another."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from time import perf_counter, time_ns
 from teltonika.emulator.answers import AnswerQueue
 from teltonika.emulator.backoff import Backoff
 from teltonika.emulator.connector import Connector
+from teltonika.emulator.emulated_device import DeviceState, EmulatedDevice
 from teltonika.emulator.events import (
     AckRefused,
     CommandExecuted,
@@ -21,7 +22,6 @@ from teltonika.emulator.events import (
     RecordsDeleted,
     Restarted,
 )
-from teltonika.emulator.machine import DeviceMachine, DeviceState
 from teltonika.emulator.observer import DeviceObserver
 from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.record_buffer import RecordBuffer
@@ -68,6 +68,9 @@ class DeviceLink:
     Commands are executed as they come; their answers go out between the packets, when and as the
     settings have it. An answer whose connection ends before it is due is lost.
 
+    Over UDP a connection is a socket: it ends where the network says that nobody listens, and what
+    got no answer in time is sent again on it, until one comes or the device gives up.
+
     ``rng`` decides the length of pauses only, never a byte that is sent. A device of a fleet begins
     anywhere within its interval, and is late by a little each time.
     """
@@ -112,7 +115,7 @@ class DeviceLink:
 
     def __init__(
         self,
-        device: DeviceMachine,
+        device: EmulatedDevice,
         settings: EmulatorSettings,
         rng: Random,
         observer: DeviceObserver | None = None,
@@ -143,7 +146,7 @@ class DeviceLink:
         self._wants_away = False  # without a connection: how long, and why
         self._away_s, self._away_why = 0.0, ""
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
-        self._settle_due = 0.0  # when `DeviceMachine.settle` is, in the loop's time
+        self._settle_due = 0.0  # when `settle` is due, in the loop's time
         self._due = 0.0  # when the next packet is, in the loop's time
         self._late_s = 0.0  # by how much it comes later than that
         self._answer_due = 0.0  # when what was written last must be answered, in the loop's time
@@ -160,7 +163,7 @@ class DeviceLink:
 
         Ends as well, with ``gave_up`` in the report, when for ``give_up_after_s`` the device had
         something to deliver, or no connection, and got no ACK. Cancelling closes the connection;
-        `DeviceMachine.report` is complete then too. Raises EncodeError for records that do not fit.
+        The device's report is complete then too. Raises EncodeError for records that do not fit.
         """
         self._loop = asyncio.get_running_loop()
         started = perf_counter()
@@ -188,8 +191,8 @@ class DeviceLink:
     def stop(self) -> None:
         """End the run soon: as soon as the packet in flight, if any, is acknowledged.
 
-        That is waited for on the present connection only, ``ack_timeout_s`` at most. To be called
-        in `run`'s event loop; a second call does nothing.
+        That is waited for on the present connection only, over TCP ``ack_timeout_s`` at most. To be
+        called in `run`'s event loop; a second call does nothing.
         """
         if self._stopping:
             return
@@ -316,8 +319,8 @@ class DeviceLink:
             return why_not_connected(error, tls)
         self._transport = transport
         if self._recorder is not None:
-            ends = (transport.get_extra_info(name)[:2] for name in ("sockname", "peername"))
-            self._recording = self._recorder.opened(*ends)
+            here, there = (transport.get_extra_info(name)[:2] for name in ("sockname", "peername"))
+            self._recording = self._recorder.opened(here, there, self._settings.transport)
         self.device.connection_made()
         self._write()
         try:
@@ -373,7 +376,7 @@ class DeviceLink:
                     self._send_next if self._buffer is None else self._look,
                 )
             case DeviceState.AWAITING_ANSWER | DeviceState.AWAITING_ACK:
-                step = (self._answer_due, self.device.answer_timed_out)
+                step = (self._answer_due, self._time_out)
             case _:
                 return None
         if self._answers.mid_frame:
@@ -404,6 +407,10 @@ class DeviceLink:
 
     def _queue_next(self) -> None:
         self.device.send_next()
+
+    def _time_out(self) -> None:
+        self.device.answer_timed_out()
+        self._write()
 
     def _settle(self) -> None:
         self._tick()
@@ -490,15 +497,17 @@ class DeviceLink:
             self.device.report.answers += not self._answers.mid_frame
         if self._answers.mid_frame:
             return
-        data = self.device.data_to_send()
-        if data:
+        while data := self.device.data_to_send():
             self._write_frame(data, now)
 
     def _write_frame(self, data: bytes, now: float) -> None:
         """Write the IMEI or a packet: either wants an answer."""
+        self._expect_answer(now)
+        self._send(data)
+
+    def _expect_answer(self, now: float) -> None:
         self._written_at = perf_counter()
         self._answer_due = now + self._settings.ack_timeout_s
-        self._send(data)
 
     def _send(self, data: bytes) -> None:
         self._transport.write(data)

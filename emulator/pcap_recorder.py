@@ -6,8 +6,11 @@ from time import time
 from typing import BinaryIO
 
 import dpkt
-from dpkt.ip import IP_PROTO_TCP
+from dpkt.ip import IP_PROTO_TCP, IP_PROTO_UDP
 from dpkt.tcp import TH_ACK, TH_FIN, TH_PUSH, TH_RST, TH_SYN
+
+from teltonika.codecs.transport import Transport
+from teltonika.emulator.recording import Recording
 
 _DEVICE_MAC = b"\x02\x00\x00\x00\x00\x01"
 _SERVER_MAC = b"\x02\x00\x00\x00\x00\x02"
@@ -23,7 +26,7 @@ class PcapRecorder:
     """Writes a pcap file. Several links may share one.
 
     The bytes are those that device and server mean, in the clear also where TLS carried them;
-    Ethernet, IP and TCP are made up around them, addresses and ports are the real ones. Each
+    Ethernet, IP and TCP or UDP are made up around them, addresses and ports are the real ones. Each
     packet is flushed, so the file can be read however the process ends. ``clock`` gives seconds
     since 1970-01-01 UTC.
     """
@@ -36,7 +39,11 @@ class PcapRecorder:
         self._connections = 0
         file.flush()
 
-    def opened(self, device: tuple[str, int], server: tuple[str, int]) -> "PcapRecording":
+    def opened(
+        self, device: tuple[str, int], server: tuple[str, int], transport: Transport = Transport.TCP
+    ) -> Recording:
+        if transport is Transport.UDP:
+            return DatagramRecording(self, device, server)
         # Ports are used again: sequence numbers far apart tell two connections from each other.
         isn = self._connections * _ISN_STEP % 2**32
         self._connections += 1
@@ -115,15 +122,43 @@ class PcapRecording:
         here.next_seq = (here.next_seq + len(data) + bool(flags & (TH_SYN | TH_FIN))) % 2**32
 
 
-def _ethernet(here: _End, there: _End, segment: dpkt.tcp.TCP) -> dpkt.ethernet.Ethernet:
+class DatagramRecording:
+    """One socket in a `PcapRecorder`'s file: of its beginning and end nothing is to be seen."""
+
+    def __init__(
+        self, recorder: PcapRecorder, device: tuple[str, int], server: tuple[str, int]
+    ) -> None:
+        self._recorder = recorder
+        self._device = _End(_DEVICE_MAC, device, 0)
+        self._server = _End(_SERVER_MAC, server, 0)
+
+    def sent(self, data: bytes) -> None:
+        self._datagram(self._device, self._server, data)
+
+    def received(self, data: bytes) -> None:
+        self._datagram(self._server, self._device, data)
+
+    def closed(self, *, by_server: bool, reset: bool) -> None:
+        pass
+
+    def _datagram(self, here: _End, there: _End, data: bytes) -> None:
+        datagram = dpkt.udp.UDP(sport=here.port, dport=there.port, data=data)
+        datagram.ulen = len(datagram)
+        self._recorder.write(bytes(_ethernet(here, there, datagram)))
+
+
+def _ethernet(
+    here: _End, there: _End, segment: dpkt.tcp.TCP | dpkt.udp.UDP
+) -> dpkt.ethernet.Ethernet:
     """``segment`` in IP in Ethernet. dpkt fills in lengths and checksums when it packs them."""
     here.packets = (here.packets + 1) % 2**16
+    protocol = IP_PROTO_UDP if isinstance(segment, dpkt.udp.UDP) else IP_PROTO_TCP
     packet: dpkt.Packet
     if isinstance(here.ip, IPv6Address):
         packet = dpkt.ip6.IP6(
             src=here.ip.packed,
             dst=there.ip.packed,
-            nxt=IP_PROTO_TCP,
+            nxt=protocol,
             hlim=64,
             plen=len(segment),
             data=segment,
@@ -134,7 +169,7 @@ def _ethernet(here: _End, there: _End, segment: dpkt.tcp.TCP) -> dpkt.ethernet.E
         packet = dpkt.ip.IP(
             src=here.ip.packed,
             dst=there.ip.packed,
-            p=IP_PROTO_TCP,
+            p=protocol,
             ttl=64,
             id=here.packets,
             df=1,

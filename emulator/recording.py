@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from teltonika.codecs.transport import Transport
+
 
 class Recording(Protocol):
     """Is told what happens on one connection."""
@@ -16,6 +18,8 @@ class Recording(Protocol):
 class Recorder(Protocol):
     """Is told of each connection that a link makes."""
 
-    def opened(self, device: tuple[str, int], server: tuple[str, int]) -> Recording:
-        """A connection between these two addresses stands."""
+    def opened(
+        self, device: tuple[str, int], server: tuple[str, int], transport: Transport = Transport.TCP
+    ) -> Recording:
+        """A connection between these two addresses stands, or, over UDP, a socket is open."""
         ...

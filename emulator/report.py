@@ -22,7 +22,7 @@ class DeviceReport(msgspec.Struct, kw_only=True):
     """Times a packet was sent again."""
 
     connections: int = 0
-    """TCP connections made."""
+    """TCP connections made; over UDP, sockets opened."""
     rejections: int = 0
     """Times the server turned the IMEI away."""
     handshake_failures: int = 0

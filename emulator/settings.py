@@ -3,6 +3,7 @@
 import msgspec
 
 from teltonika.codecs import AVL_CODECS, AvlCodec
+from teltonika.codecs.transport import Transport
 from teltonika.emulator.answers import AnswerFault
 from teltonika.emulator.faults.plan import FaultPlan
 from teltonika.emulator.geofence import Geofence
@@ -21,8 +22,9 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 5027
+    transport: Transport = Transport.TCP
     tls: TlsSettings | None = None
-    """None speaks plain TCP."""
+    """None speaks plain TCP, or UDP, over which there is no other."""
 
     codec: AvlCodec = AVL_CODECS.by_name("8E")
     records: int = 10
@@ -57,7 +59,8 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     ack_timeout_s: float = 10.0
     """How long an answer may take, to the IMEI as to a packet. Devices are set to 5 to 120."""
     connect_timeout_s: float = 10.0
-    """For the TCP connection; the TLS handshake may take as long again."""
+    """For the TCP connection; the TLS handshake may take as long again. Over UDP only the server's
+    name takes time."""
     give_up_after_s: float = 60.0
     """How long a device tries to deliver without getting anywhere."""
     first_retry_s: float = 0.25

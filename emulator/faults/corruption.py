@@ -23,7 +23,24 @@ def corrupt(fault: Fault, packet: bytes, rng: Random) -> bytes:
             data[-1] = (data[-1] + rng.randrange(1, 256)) % 256
             return encode_frame(bytes(data))
         case _:
-            return rng.randbytes(rng.randint(1, MAX_GARBAGE)) + packet
+            return _with_garbage(packet, rng)
+
+
+def corrupt_datagram(fault: Fault, packet: bytes, rng: Random) -> bytes:
+    """``packet``, a whole datagram, with `Fault.LENGTH`, `Fault.COUNTS` or `Fault.GARBAGE`."""
+    match fault:
+        case Fault.LENGTH:
+            length = int.from_bytes(packet[:2]) + rng.choice((-8, -1, 1, 8))
+            return length.to_bytes(2) + packet[2:]
+        case Fault.COUNTS:
+            count = (packet[-1] + rng.randrange(1, 256)) % 256
+            return _with_byte(packet, len(packet) - 1, count)
+        case _:
+            return _with_garbage(packet, rng)
+
+
+def _with_garbage(data: bytes, rng: Random) -> bytes:
+    return rng.randbytes(rng.randint(1, MAX_GARBAGE)) + data
 
 
 def _with_byte(data: bytes, place: int, value: int) -> bytes:

@@ -27,6 +27,8 @@ class FaultLine:
 
     __slots__ = ("_pieces", "_report", "_rng", "_source", "broken", "ending", "storm_left")
 
+    _corrupt = staticmethod(corrupt)
+
     def __init__(self, plan: FaultPlan, rng: Random, report: DeviceReport) -> None:
         self._source = FaultSource(plan, rng)
         self._rng = rng
@@ -73,7 +75,7 @@ class FaultLine:
         self._struck(faults)
         for fault in CORRUPTIONS:
             if fault in faults:
-                data = corrupt(fault, data, self._rng)
+                data = self._corrupt(fault, data, self._rng)
         self.broken = not faults.isdisjoint(BROKEN)
         self._pieces.extend(shape(faults, data, now_s, self._rng))
         self.ending = next((fault for fault in _AT_THE_END if fault in faults), None)

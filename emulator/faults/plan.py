@@ -6,6 +6,8 @@ from enum import Enum
 
 import msgspec
 
+from teltonika.codecs.transport import Transport
+
 
 class Fault(Enum):
     """One kind. All but the last are drawn for each packet that is written, also a second time."""
@@ -28,6 +30,8 @@ class Fault(Enum):
     """Random bytes come in front of it."""
     DUPLICATE = "duplicate"
     """It comes twice in a row."""
+    DROP = "drop"
+    """The datagram is not sent."""
     DROP_ACK = "drop-ack"
     """The device ignores its ACK."""
     CUT = "cut"
@@ -55,6 +59,36 @@ class FaultPlan(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return bool(self.chances or self.moments)
+
+    def check_transport(self, transport: Transport) -> None:
+        """Raises ValueError for a fault that this transport does not have."""
+        for fault in (*self.chances, *(fault for _, fault in self.moments)):
+            check_transport(fault, transport)
+
+
+OVER_UDP = frozenset(
+    (
+        Fault.DELAY,
+        Fault.LENGTH,
+        Fault.COUNTS,
+        Fault.GARBAGE,
+        Fault.DUPLICATE,
+        Fault.DROP,
+        Fault.DROP_ACK,
+        Fault.CLOCK,
+        Fault.NO_LUHN,
+    )
+)
+"""What can go wrong with datagrams; over TCP it is everything but `Fault.DROP`."""
+
+
+def check_transport(fault: Fault, transport: Transport) -> None:
+    """Raises ValueError for a fault that this transport does not have."""
+    if transport is Transport.TCP and fault is Fault.DROP:
+        raise ValueError("drop is for UDP: TCP itself sends lost segments again")
+    if transport is Transport.UDP and fault not in OVER_UDP:
+        there_are = ", ".join(one.value for one in Fault if one in OVER_UDP)
+        raise ValueError(f"{fault.value} is for TCP; over UDP there are {there_are}")
 
 
 _KINDS = ", ".join(fault.value for fault in Fault)

@@ -15,7 +15,10 @@ DELAY_S = (0.1, 1.0)
 def shape(
     faults: frozenset[Fault], data: bytes, now_s: float, rng: Random
 ) -> list[tuple[float, bytes]]:
-    """When to write which bytes: all of ``data``, or, of a cut one, the first half."""
+    """When to write which bytes: all of ``data``, of a cut one the first half, of a dropped one
+    none."""
+    if Fault.DROP in faults:
+        return []
     if Fault.CUT in faults:
         data = data[: len(data) // 2]
     begin_s = now_s + rng.uniform(*DELAY_S) if Fault.DELAY in faults else now_s

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
+from teltonika.emulator.emulated_device import EmulatedDevice
 from teltonika.emulator.fleet import Fleet
 from teltonika.emulator.link import DeviceLink
-from teltonika.emulator.machine import DeviceMachine
 from teltonika.emulator.recording import Recorder
 from teltonika.emulator.scenario.ask import ask
 from teltonika.emulator.scenario.expectations import Asked, Verdict
@@ -52,6 +52,7 @@ class ScenarioFleet(Fleet):
         self._waiting: list[tuple[Step, dict[str, DeviceLink]]] = []
         for number, step in enumerate(scenario.steps, start=1):
             try:
+                step.check_transport(settings.transport)
                 links = [self._links[place] for place in step.chosen(len(imeis), rng)]
             except ValueError as error:
                 raise ValueError(f"step {number}: {error}") from error
@@ -110,7 +111,7 @@ class ScenarioFleet(Fleet):
             for link in links:
                 end(ENDS[step.do], link)
 
-    def _look_at(self, device: DeviceMachine) -> None:
+    def _look_at(self, device: EmulatedDevice) -> None:
         """Something was counted: its steps may have come."""
         self._changed.set()
         if self._steps is None:
@@ -123,22 +124,22 @@ class ScenarioFleet(Fleet):
 
     # -- links call these ------------------------------------------------------------------
 
-    def connected(self, device: DeviceMachine) -> None:
+    def connected(self, device: EmulatedDevice) -> None:
         super().connected(device)
         self._look_at(device)
 
-    def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
+    def acknowledged(self, device: EmulatedDevice, packet: bytes, latency_s: float) -> None:
         super().acknowledged(device, packet, latency_s)
         self._look_at(device)
 
-    def ack_refused(self, device: DeviceMachine, expected: int, found: int) -> None:
+    def ack_refused(self, device: EmulatedDevice, expected: int, found: int) -> None:
         super().ack_refused(device, expected, found)
         self._look_at(device)
 
-    def command_executed(self, device: DeviceMachine, text: str) -> None:
+    def command_executed(self, device: EmulatedDevice, text: str) -> None:
         super().command_executed(device, text)
         self._look_at(device)
 
-    def disconnected(self, device: DeviceMachine, reason: str, retry_in_s: float) -> None:
+    def disconnected(self, device: EmulatedDevice, reason: str, retry_in_s: float) -> None:
         super().disconnected(device, reason, retry_in_s)
         self._look_at(device)

@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 
 from teltonika.codecs import AVL_CODECS
-from teltonika.emulator.faults.plan import Fault
+from teltonika.codecs.transport import Transport
+from teltonika.emulator.faults.plan import Fault, check_transport
 from teltonika.emulator.report import DeviceReport
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
@@ -90,6 +91,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             AVL_CODECS.by_name(self.codec)
         if isinstance(self.devices, str):
             _selection(self.devices)
+
+    def check_transport(self, transport: Transport) -> None:
+        """Raises ValueError for what cannot be over this transport."""
+        if self.fault is not None:
+            check_transport(self.fault, transport)
+        if self.do is Verb.ASK and transport is Transport.UDP:
+            raise ValueError("ask is for TCP: over UDP no command comes to a device")
 
     def chosen(self, count: int, rng: Random) -> list[int]:
         """Which of ``count`` devices, numbered from 0. Raises ValueError if one is not there."""

@@ -29,6 +29,9 @@ NOT_RUN = {
     "python tests/e2e/campaign.py --minutes 0.5 --seed 1": "test_campaign runs it",
     "python tests/e2e/campaign.py --minutes 30 --seed 7": "test_campaign runs a minute of it",
     "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",
+    f"teltonika emulate --imei {IMEI} --transport udp --records 5": "wants a server of UDP",
+    f"teltonika emulate --imei {IMEI} --transport udp --records 1000 --interval 0 "
+    "--ack-timeout 0.05 --fault drop=0.1,drop-ack=0.1": "test_emulate_udp has such a server",
     "pip install -e '.[test,fuzz]' && python tests/fuzz/run.py --minutes 2": ".ci/fuzz runs it",
 }
 RUNNING = {

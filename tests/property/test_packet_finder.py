@@ -6,7 +6,8 @@ from samples import HANDSHAKE, PACKET
 from strategies import corrupted, packets, splits
 
 from teltonika.codecs.findings import FoundError
-from teltonika.codecs.packet_finder import Sender, Transport, find_in_pieces, find_packets
+from teltonika.codecs.packet_finder import Sender, find_in_pieces, find_packets
+from teltonika.codecs.transport import Transport
 
 parts = st.one_of(
     packets,

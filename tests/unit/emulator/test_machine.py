@@ -14,7 +14,7 @@ from teltonika.codecs import (
     decode_packet,
 )
 from teltonika.emulator import AckRefused, DeviceMachine, DeviceState, ImeiAccepted, PacketDelivered
-from teltonika.emulator.machine import TRANSITIONS, Action
+from teltonika.emulator.emulated_device import TRANSITIONS, Action
 
 IMEI = "356307042441013"
 HANDSHAKE = b"\x00\x0f356307042441013"

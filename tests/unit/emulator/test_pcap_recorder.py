@@ -1,6 +1,7 @@
 """What is recorded of a device's connections, as independent readers see it."""
 
 import io
+import struct
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,7 @@ from tshark import TSHARK, tshark_fields
 
 from teltonika.codecs import encode_imei
 from teltonika.codecs.captures import CapturedSession, Closing, Side, read_capture
-from teltonika.emulator import DeviceLink, EmulatorSettings, assemble_device
+from teltonika.emulator import DeviceLink, EmulatorSettings, Transport, assemble_device
 from teltonika.emulator.pcap_recorder import PcapRecorder
 
 IMEI = "356307042441013"
@@ -92,6 +93,29 @@ def test_time_never_goes_back_in_the_file() -> None:
     ).sent(b"two")
     times = [time for time, _ in dpkt.pcap.Reader(io.BytesIO(file.getvalue()))]
     assert [float(time) for time in times] == [5.0, 5.0, 6.0, 6.0]
+
+
+@pytest.mark.parametrize(("device", "server"), [(DEVICE, SERVER), (DEVICE_6, SERVER_6)])
+def test_a_datagram_is_one_frame_with_right_lengths_and_checksum(
+    device: tuple[str, int], server: tuple[str, int]
+) -> None:
+    file = io.BytesIO()
+    recording = PcapRecorder(file).opened(device, server, Transport.UDP)
+    recording.sent(bytes(range(99)))
+    recording.received(b"\x00\x05\x00\x01\x01\x01\x03")
+    recording.closed(by_server=False, reset=False)
+    file.seek(0)
+    frames = [dpkt.ethernet.Ethernet(frame) for _, frame in dpkt.pcap.Reader(file)]
+    assert [bytes(frame.data.data.data) for frame in frames] == [
+        bytes(range(99)),
+        b"\x00\x05\x00\x01\x01\x01\x03",
+    ]
+    for frame in frames:
+        datagram = frame.data.data
+        assert isinstance(datagram, dpkt.udp.UDP)
+        assert datagram.ulen == len(datagram)
+        pseudo = frame.data.src + frame.data.dst + struct.pack(">II", len(datagram), 17)
+        assert dpkt.dpkt.in_cksum(pseudo + bytes(datagram)) == 0
 
 
 async def record(server: TinyServer, **changes: float) -> list[CapturedSession]:
