@@ -10,7 +10,7 @@ from teltonika.codecs.captures.files import CapturedFrame
 Endpoint = tuple[bytes, int]
 """Address, 4 or 16 bytes, and port."""
 Flow = bytes
-"""A direction: source address, destination address, source port, destination port, as on the wire."""
+"""A direction: source and destination address, source and destination port, as on the wire."""
 
 
 def flow_ends(flow: Flow) -> tuple[Endpoint, Endpoint]:

@@ -51,23 +51,22 @@ class _Lost:
         self.message = "" if error is None else error.message
 
     def told(self, end: int) -> str:
+        """What is wrong, once it is known where the stream can be followed again."""
         if self.message:
             return self.message
-        if not self.missing:
-            return (
-                "the capture begins inside the stream: what can be read begins "
-                f"behind byte {end - 1}"
-            )
-        return (
-            f"bytes missing in the capture: {self.missing}, from byte {self.offset} on; "
-            f"what can be read again begins at byte {end}"
+        what = (
+            f"bytes that the capture does not have: {self.missing}, from byte {self.offset} on"
+            if self.missing
+            else "the capture begins inside the stream"
         )
+        return f"{what}; nothing before byte {end} can be read"
 
 
 class _StreamReader:
     """What both sides have: bytes that wait for more, and the way back after a loss."""
 
     __slots__ = (
+        "_at_start",
         "_buffer",
         "_frame",
         "_lost",
@@ -83,6 +82,7 @@ class _StreamReader:
         self._max_packet_size = max_packet_size
         self._buffer = bytearray()
         self._offset = 0  # of the buffer's first byte
+        self._at_start = from_start  # the handshake, or the answer to it, is still to come
         self._time, self._frame = 0.0, 0
         self._lost = None if from_start else _Lost(None, PacketSearch(0, max_packet_size))
 
@@ -122,9 +122,7 @@ class _StreamReader:
             found.append(self._found(end, b"", found_error(error, end)))
         return found
 
-    def _next(
-        self, data: bytes | bytearray, position: int, found: list[CapturedFinding]
-    ) -> int:
+    def _next(self, data: bytes | bytearray, position: int, found: list[CapturedFinding]) -> int:
         """Append what stands at ``position``, if it is whole; return how many bytes it takes, 0
         while they are not all there. Raises FramingError."""
         raise NotImplementedError
@@ -153,6 +151,7 @@ class _StreamReader:
             at = self._offset + position + 1
             rest = bytes(available[position + 1 :])
             buffer.clear()
+            self._at_start = False
             lost = self._lost = _Lost(error, PacketSearch(at, self._max_packet_size))
             self._search(lost, rest, found)
             return
@@ -166,6 +165,7 @@ class _StreamReader:
         if self._lost is None:
             search = PacketSearch(self._offset + len(self._buffer), self._max_packet_size)
             self._buffer.clear()
+            self._at_start = False
             self._lost = _Lost(None, search)
         self._lost.missing += size
         self._lost.search.skip(size)
@@ -216,25 +216,19 @@ class _StreamReader:
 class DeviceReader(_StreamReader):
     """What a device sends: its IMEI, packets, pings."""
 
-    __slots__ = ("_awaiting_imei",)
+    __slots__ = ()
     SIDE = Side.DEVICE
 
-    def __init__(self, session: Session, max_packet_size: int, *, from_start: bool) -> None:
-        super().__init__(session, max_packet_size, from_start=from_start)
-        self._awaiting_imei = from_start
-
-    def _next(
-        self, data: bytes | bytearray, position: int, found: list[CapturedFinding]
-    ) -> int:
+    def _next(self, data: bytes | bytearray, position: int, found: list[CapturedFinding]) -> int:
         offset = self._offset + position
         available = len(data) - position
-        if self._awaiting_imei:
+        if self._at_start:
             if available >= 2:
                 check_imei_length(data[position] << 8 | data[position + 1], offset)
             if available < IMEI_FRAME_SIZE:
                 return 0
             handshake = bytes(data[position : position + IMEI_FRAME_SIZE])
-            self._awaiting_imei = False
+            self._at_start = False
             imei = self._session.imei = decode_imei(handshake, offset)
             content = FoundImei(offset=offset, length=IMEI_FRAME_SIZE, imei=imei)
             found.append(self._found(offset, handshake, content))
@@ -252,7 +246,7 @@ class DeviceReader(_StreamReader):
         return data == b"\xff"
 
     def _truncated(self, rest: bytes) -> DecodeError:
-        if self._awaiting_imei:
+        if self._at_start:
             try:
                 decode_imei(rest, self._offset)
             except FramingError as error:
@@ -268,12 +262,11 @@ class ServerReader(_StreamReader):
     until what follows tells; where nothing follows, `settle` does.
     """
 
-    __slots__ = ("_awaiting_answer", "_since")
+    __slots__ = ("_since",)
     SIDE = Side.SERVER
 
     def __init__(self, session: Session, max_packet_size: int, *, from_start: bool) -> None:
         super().__init__(session, max_packet_size, from_start=from_start)
-        self._awaiting_answer = from_start
         self._since: tuple[float, int] | None = None  # when zero bytes came that are undecided
 
     @property
@@ -284,11 +277,7 @@ class ServerReader(_StreamReader):
     def receive_data(self, payload: Payload) -> list[CapturedFinding]:
         found = self.settle() if payload.gap else []
         found += super().receive_data(payload)
-        held = len(self._buffer)
-        if self._lost is not None or not _ACK_SIZE <= held <= HEADER_SIZE:
-            self._since = None
-        elif self._since is None:
-            self._since = payload.time, payload.frame
+        self._hold_zeros()
         return found
 
     def receive_eof(self) -> list[CapturedFinding]:
@@ -297,19 +286,19 @@ class ServerReader(_StreamReader):
     def settle(self) -> list[CapturedFinding]:
         """Nothing more came for a while: what is `undecided` was an ACK."""
         found: list[CapturedFinding] = []
-        if self._since is not None:
+        while self._since is not None:
             self._append_ack(self._offset, bytes(_ACK_SIZE), found)
             self._offset += _ACK_SIZE
             del self._buffer[:_ACK_SIZE]
+            self._receive(b"", found)
+            self._hold_zeros()
         return found
 
-    def _next(
-        self, data: bytes | bytearray, position: int, found: list[CapturedFinding]
-    ) -> int:
+    def _next(self, data: bytes | bytearray, position: int, found: list[CapturedFinding]) -> int:
         offset = self._offset + position
-        if self._awaiting_answer:
+        if self._at_start:
             answer = bytes(data[position : position + 1])
-            self._awaiting_answer = False
+            self._at_start = False
             if answer not in (ACCEPTED, REJECTED):
                 raise _unrecognised("the answer to an IMEI is 0x01 or 0x00", offset, answer[0])
             accepted = answer == ACCEPTED
@@ -331,10 +320,17 @@ class ServerReader(_StreamReader):
             if size is not None:
                 if size > len(data) - position:
                     return 0
+                self._since = None
                 found.append(self._packet(bytes(data[position : position + size]), offset))
                 return size
         self._append_ack(offset, head, found)
         return _ACK_SIZE
+
+    def _hold_zeros(self) -> None:
+        if self._lost is not None or not _ACK_SIZE <= len(self._buffer) <= HEADER_SIZE:
+            self._since = None
+        elif self._since is None:
+            self._since = self._time, self._frame
 
     def _append_ack(self, offset: int, ack: bytes, found: list[CapturedFinding]) -> None:
         now = self._time, self._frame
@@ -356,7 +352,7 @@ class ServerReader(_StreamReader):
 
     def _begins(self, data: bytes) -> bool:
         """A payload of nothing but ACKs, or one that begins as a command does."""
-        if data[: _ACK_SIZE] == bytes(_ACK_SIZE):
+        if data[:_ACK_SIZE] == bytes(_ACK_SIZE):
             return len(data) == _ACK_SIZE or (
                 len(data) > HEADER_SIZE and self._command_size(data, 0) is not None
             )
