@@ -20,7 +20,15 @@ from teltonika.codecs.captures.found import (
     SessionBegan,
     SessionEnded,
 )
-from teltonika.codecs.captures.packets import SYN, Flow, Segment, Skipped, opposite, read_segment
+from teltonika.codecs.captures.packets import (
+    ACK,
+    SYN,
+    Flow,
+    Segment,
+    Skipped,
+    opposite,
+    read_segment,
+)
 from teltonika.codecs.captures.review import SentPackets, SessionReview
 from teltonika.codecs.framing import MAX_PACKET_SIZE
 from teltonika.codecs.udp import begins_datagram
@@ -110,8 +118,13 @@ class CaptureDecoder:
             if not self._is_new(key, segment):
                 return
             known = self._begin(key, segment, frame.time, number)
-        elif segment.tcp and isinstance(known[1], TcpConversation):
+        elif isinstance(known[1], TcpConversation):
             conversation = known[1]
+            if segment.flags == ACK and not (
+                segment.data or segment.missing or conversation.connection.waits
+            ):
+                conversation.last_frame, conversation.time = number, frame.time
+                return  # a third of all frames: TCP's own acknowledgements
             if not conversation.connection.takes(segment):
                 if conversation.previous is not None and conversation.previous.takes(segment):
                     return
@@ -174,10 +187,11 @@ class CaptureDecoder:
             self.others += 1
             self._forget(key, conversation, mark=True)
             return
-        held = conversation.held
-        if held != conversation.accounted:
-            self._held += held - conversation.accounted
-            conversation.accounted = held
+        if segment.data:
+            held = conversation.held
+            if held != conversation.accounted:
+                self._held += held - conversation.accounted
+                conversation.accounted = held
         if (
             isinstance(conversation, TcpConversation)
             and conversation.closing

@@ -75,6 +75,7 @@ class LinkType(IntEnum):
 
 
 LINK_TYPES = frozenset(LinkType)
+_ETHERNET = 1
 
 _PLAIN = struct.Struct(">12xHBxH2xHxB2x12sIIBB").unpack_from
 """TCP in IPv4 without options in Ethernet: all that is read of its headers."""
@@ -84,7 +85,7 @@ _PLAIN_SIZE = 54
 def read_segment(frame: CapturedFrame) -> Segment | Skipped:
     """What ``frame`` carries. Never raises for what its bytes are."""
     data = frame.data
-    if frame.link_type == LinkType.ETHERNET and len(data) >= _PLAIN_SIZE:
+    if frame.link_type == _ETHERNET and len(data) >= _PLAIN_SIZE:
         # Nearly every frame there is, at a quarter of the time.
         kind, version, total, fragment, protocol, flow, seq, ack, size, flags = _PLAIN(data)
         start = 34 + (size >> 4) * 4

@@ -31,9 +31,15 @@ class _Sent(msgspec.Struct, frozen=True, gc=False):
     """A packet that an ACK is to come for."""
 
     digest: int
-    where: str
+    offset: int
+    time: float
     records: int
     ids: UdpIds | None
+
+    @property
+    def where(self) -> str:
+        place = f"at byte {self.offset}" if self.ids is None else f"{self.ids[0]}/{self.ids[1]}"
+        return f"{place}, {moment(self.time)}"
 
 
 class SentPackets:
@@ -112,10 +118,8 @@ class SessionReview:
         datagram = found.datagram
         if datagram is None:
             ids, data = None, found.data
-            where = f"at byte {found.offset}, {moment(found.time)}"
         else:
             ids, data = (datagram.packet_id, datagram.avl_packet_id), datagram.data
-            where = f"{datagram.packet_id}/{datagram.avl_packet_id}, {moment(found.time)}"
         digest = hash((found.imei, data))
         records = len(packet.records)
         before = (
@@ -132,7 +136,7 @@ class SessionReview:
             session, time = before
             text = f"the same packet was sent at {moment(time)}, session {session}"
             notes.append(self._note(found, NoteKind.RESENT, text))
-        sent = _Sent(digest, where, records, ids)
+        sent = _Sent(digest, found.offset, found.time, records, ids)
         while self._early and found.frame - self._early[0].frame > _EARLY:
             notes.append(self._unexpected(self._early.popleft()))
         if self._early and ids is None:

@@ -115,7 +115,8 @@ class Stream:
 
     def holds(self, seq: int) -> bool:
         """Whether a sequence number can belong to it."""
-        return self._last_seq is None or abs(_distance(seq, self._last_seq)) < _NEAR
+        last = self._last_seq
+        return last is None or -_NEAR < (seq - last + 2**31) % 2**32 - 2**31 < _NEAR
 
     def is_begun_by(self, seq: int) -> bool:
         """Whether a SYN with this sequence number is its own."""
@@ -135,7 +136,7 @@ class Stream:
         seq = segment.seq + bool(flags & SYN)
         offset = self._last_offset
         if self._last_seq is not None:
-            offset += _distance(seq, self._last_seq)
+            offset += (seq - self._last_seq + 2**31) % 2**32 - 2**31
         self._last_seq, self._last_offset = seq, offset
         data, missing = segment.data, segment.missing
         end = offset + len(data) + missing
@@ -233,7 +234,7 @@ class Stream:
 class Connection:
     """One TCP connection as far as the capture has it."""
 
-    __slots__ = ("flow", "frame", "opener", "started", "streams")
+    __slots__ = ("_ways", "flow", "frame", "opener", "started", "streams")
 
     def __init__(self, segment: Segment, time: float, frame: int) -> None:
         self.started = time
@@ -242,12 +243,22 @@ class Connection:
         """The direction of the first segment."""
         self.opener: Flow | None = None
         """The direction of the SYN; None where the capture begins after it."""
-        self.streams = {segment.flow: Stream(), opposite(segment.flow): Stream()}
+        there, back = segment.flow, opposite(segment.flow)
+        said, answered = Stream(), Stream()
+        self.streams = {there: said, back: answered}
+        self._ways = {there: (said, back, answered), back: (answered, there, said)}
+
+    @property
+    def waits(self) -> bool:
+        """Whether something came too early."""
+        said, answered = self.streams.values()
+        return said.waits or answered.waits
 
     @property
     def held(self) -> int:
         """Bytes of both sides that wait for others."""
-        return sum(stream.held for stream in self.streams.values())
+        said, answered = self.streams.values()
+        return said.held + answered.held
 
     @property
     def is_over(self) -> bool:
@@ -278,13 +289,16 @@ class Connection:
             elif self.opener is None:
                 self.opener = opposite(segment.flow)
         flow = segment.flow
-        back: list[tuple[Flow, Payload]] = []
-        if flags & ACK and segment.ack:  # 0 is what programs write that do not know it
-            other = opposite(flow)
-            stream = self.streams[other]
-            if stream.waits:
-                back = [(other, payload) for payload in stream.acknowledge(segment.ack)]
-        return back + [(flow, payload) for payload in self.streams[flow].add(segment, time, frame)]
+        stream, back, answered = self._ways[flow]
+        earlier = (
+            answered.acknowledge(segment.ack)
+            if answered.waits and flags & ACK and segment.ack  # 0 is written where it is unknown
+            else []
+        )
+        payloads = stream.add(segment, time, frame)
+        if earlier:
+            return [(back, each) for each in earlier] + [(flow, each) for each in payloads]
+        return [(flow, each) for each in payloads] if payloads else []
 
     def finish(self) -> list[tuple[Flow, Payload]]:
         """Nothing more comes: everything that waits, in the order of its frames."""
