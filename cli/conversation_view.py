@@ -6,7 +6,7 @@ from collections import Counter
 
 import typer
 
-from teltonika.cli.output import printable
+from teltonika.cli.finding_text import PACKET_COLOUR, describe, describe_packet
 from teltonika.codecs.captures import (
     CaptureDecoder,
     CapturedFinding,
@@ -18,20 +18,14 @@ from teltonika.codecs.captures import (
     moment,
 )
 from teltonika.codecs.errors import ErrorCode
-from teltonika.codecs.findings import (
-    Finding,
-    FoundAck,
-    FoundError,
-    FoundHandshakeAnswer,
-    FoundImei,
-    FoundMessage,
-)
+from teltonika.codecs.findings import FoundError
 from teltonika.codecs.records import AvlPacket
 from teltonika.codecs.registry import CODECS
 from teltonika.codecs.timestamps import format_timestamp
 
 _MAX_WAITING = 20_000
 """Lines of sessions that have no end yet; then all are printed as far as they are."""
+_NO_IMEI = f"{'unknown':<15}"
 _ARROWS = {Side.DEVICE: "device >", Side.SERVER: "server <"}
 
 
@@ -53,9 +47,7 @@ class ConversationView:
             self._line(number, self._finding(event))
         elif isinstance(event, Note):
             self._notes[event.kind] += 1
-            text = (
-                f"{moment(event.time)}  {event.imei or 'unknown':<15}  {event.kind}: {event.text}"
-            )
+            text = f"{moment(event.time)}  {event.imei or _NO_IMEI}  {event.kind}: {event.text}"
             self._line(number, self._style(f"! {text}", typer.colors.YELLOW))
         elif isinstance(event, SessionBegan):
             self._counts["sessions"] += 1
@@ -93,21 +85,20 @@ class ConversationView:
 
     def _finding(self, found: CapturedFinding) -> str:
         content = found.content
+        mark = " "
         if isinstance(content, AvlPacket):
             self._counts["packets"] += 1
             self._counts["records"] += len(content.records)
-            what, colour = _packet(found, content), typer.colors.GREEN
-        elif isinstance(content, FoundError):
-            self._counts["gaps" if content.error == ErrorCode.GAP else "errors"] += 1
-            what, colour = f"error {content.error}: {content.message}", typer.colors.RED
+            what, colour = _packet(found, content), PACKET_COLOUR
         else:
-            what, colour = _other(content)
-        mark = "!" if isinstance(content, FoundError) else " "
-        return self._style(
-            f"{mark} {moment(found.time)}  {found.imei or 'unknown':<15}  {_ARROWS[found.sender]} "
-            f"{what}",
-            colour,
+            what, colour = describe(content)
+            if isinstance(content, FoundError):
+                self._counts["gaps" if content.error == ErrorCode.GAP else "errors"] += 1
+                mark = "!"
+        line = (
+            f"{mark} {moment(found.time)}  {found.imei or _NO_IMEI}  {_ARROWS[found.sender]} {what}"
         )
+        return self._style(line, colour) if self._coloured else line
 
     def _line(self, number: int, line: str) -> None:
         if self._live:
@@ -136,33 +127,12 @@ def _title(began: SessionBegan) -> str:
 
 def _packet(found: CapturedFinding, packet: AvlPacket) -> str:
     records = packet.records
-    text = f"codec {CODECS.by_id(packet.codec_id).name}, {_records(len(records))}"
-    if found.datagram is not None:
-        text += f", packet {found.datagram.packet_id}/{found.datagram.avl_packet_id}"
-    if not records:
+    codec = CODECS.by_id(packet.codec_id).name
+    if records:
+        first, last = records[0].timestamp_ms, records[-1].timestamp_ms
+        text = describe_packet(codec, len(records), format_timestamp(first), format_timestamp(last))
+    else:
+        text = describe_packet(codec, 0)
+    if found.datagram is None:
         return text
-    first, last = records[0].timestamp_ms, records[-1].timestamp_ms
-    text += f", {format_timestamp(first)}"
-    return text if len(records) == 1 else f"{text} to {format_timestamp(last)}"
-
-
-def _other(finding: Finding) -> tuple[str, str]:
-    match finding:
-        case FoundImei():
-            return f"IMEI {finding.imei}", typer.colors.GREEN
-        case FoundAck():
-            return f"ACK of {_records(finding.accepted)}", typer.colors.CYAN
-        case FoundHandshakeAnswer():
-            answer = "accepted" if finding.imei_accepted else "rejected"
-            return f"IMEI {answer}", typer.colors.CYAN
-        case FoundMessage():
-            kind = type(finding).__struct_config__.tag
-            imei = f", IMEI {finding.imei}" if finding.imei else ""
-            text = f": {printable(finding.text)}" if finding.hex else ""
-            return f"{kind}, codec {finding.codec}{imei}{text}", typer.colors.MAGENTA
-        case _:
-            return "ping", typer.colors.CYAN
-
-
-def _records(count: int) -> str:
-    return f"{count} record{'' if count == 1 else 's'}"
+    return f"{text}, packet {found.datagram.packet_id}/{found.datagram.avl_packet_id}"
