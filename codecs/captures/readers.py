@@ -356,6 +356,8 @@ class ServerReader(_StreamReader):
             return len(data) == _ACK_SIZE or (
                 len(data) > HEADER_SIZE and self._command_size(data, 0) is not None
             )
+        if not data:
+            return False
         acks = [data[at : at + _ACK_SIZE] for at in range(0, len(data), _ACK_SIZE)]
         return all(len(ack) == _ACK_SIZE and ack[:3] == bytes(3) and ack[3] for ack in acks)
 

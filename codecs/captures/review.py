@@ -60,7 +60,7 @@ class SentPackets:
 class SessionReview:
     """Everything that is said in a session, in order, to notes about it."""
 
-    __slots__ = ("_awaits_answer", "_early", "_pending", "_sent", "_session")
+    __slots__ = ("_awaits_answer", "_early", "_pending", "_sent", "_session", "_unsure")
 
     def __init__(self, session: Session, sent: SentPackets) -> None:
         self._session = session
@@ -68,6 +68,7 @@ class SessionReview:
         self._pending: deque[_Sent] = deque()
         self._early: deque[CapturedFinding] = deque()
         self._awaits_answer = False
+        self._unsure = not session.from_start  # whether packets or ACKs may be unseen
 
     def receive(self, found: CapturedFinding) -> list[Note]:
         """What it shows to be wrong."""
@@ -89,7 +90,8 @@ class SessionReview:
         elif isinstance(content, FoundError) and (
             content.error == ErrorCode.GAP or found.sender is Side.SERVER
         ):
-            # Packets or ACKs are unseen: which belong together cannot be told any more.
+            # Which ACK belongs to which packet cannot be told any more.
+            self._unsure = True
             self._pending.clear()
             self._early.clear()
             self._awaits_answer = False
@@ -159,7 +161,7 @@ class SessionReview:
         elif self._pending:
             sent = self._pending.popleft()
         else:
-            if self._session.from_start or self._awaits_answer:
+            if not self._unsure:
                 self._early.append(found)
             if len(self._early) > _EARLY:
                 notes.append(self._unexpected(self._early.popleft()))

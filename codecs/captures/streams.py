@@ -24,7 +24,8 @@ _PATIENCE = 8
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False):
-    """What one segment or datagram brought that had not come before."""
+    """What one segment or datagram brought that had not come before; without data what is missing
+    at the end."""
 
     time: float
     """Seconds since 1970-01-01 UTC at which it and all before it was there."""
@@ -181,6 +182,12 @@ class Stream:
         payloads: list[Payload] = []
         while self._pieces:
             payloads += self._give_up()
+        position = self._position
+        if position is not None and self.closed is not None and self.closed.at is not None:
+            self._gap += max(0, self.closed.at - position)  # the FIN tells how much there was
+        if self._gap:
+            payloads.append(Payload(self._time, b"", self._frame, self._gap))
+            self._gap = 0
         return payloads
 
     def _close(self, how: Closing, time: float, frame: int, at: int | None) -> None:
