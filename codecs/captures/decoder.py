@@ -7,7 +7,6 @@ much waits in them, those of which nothing came for longest, end.
 
 from collections import Counter
 from collections.abc import Iterable
-from heapq import nsmallest
 
 from teltonika.codecs.captures.capture import unknown_link_types
 from teltonika.codecs.captures.conversations import TcpConversation, make_session
@@ -42,6 +41,8 @@ _MAX_LINK_TYPES = 16
 
 _Conversation = TcpConversation | UdpConversation
 _Key = tuple[bool, Flow]
+_Arrived = tuple[Segment, float, int]
+"""With the time and the number of its frame."""
 
 
 class CaptureDecoder:
@@ -68,6 +69,7 @@ class CaptureDecoder:
         self._open: dict[_Key, _Conversation] = {}
         self._by_flow: dict[_Key, tuple[_Key, _Conversation]] = {}
         self._marks: dict[_Key, None] = {}  # of conversations that are no device's, or are over
+        self._openings: dict[Flow, list[_Arrived]] = {}  # SYNs that no data followed yet
         self._sent = SentPackets()
         self._held = 0
         self._link_types: set[int] = set()
@@ -115,9 +117,9 @@ class CaptureDecoder:
         key = segment.tcp, segment.flow
         known = self._by_flow.get(key)
         if known is None:
-            if not self._is_new(key, segment):
+            known = self._first(key, segment, frame.time, number)
+            if known is None:
                 return
-            known = self._begin(key, segment, frame.time, number)
         elif isinstance(known[1], TcpConversation):
             conversation = known[1]
             if segment.flags == ACK and not (
@@ -134,13 +136,36 @@ class CaptureDecoder:
                     known[1].previous = conversation.connection
         self._add(*known, segment, frame.time, number)
 
-    def _is_new(self, key: _Key, segment: Segment) -> bool:
-        """Whether a segment of no open conversation begins one."""
-        if key not in self._marks:
-            return bool(segment.data or segment.missing or segment.flags & SYN)
-        if segment.tcp:
-            return bool(segment.flags & SYN)
-        return self._server_port is None and begins_datagram(segment.data, 0)
+    def _first(
+        self, key: _Key, segment: Segment, time: float, number: int
+    ) -> tuple[_Key, _Conversation] | None:
+        """The conversation that a segment of no open one begins; None if it begins none."""
+        if not segment.tcp:
+            datagram = self._server_port is None and begins_datagram(segment.data, 0)
+            return (
+                None
+                if key in self._marks and not datagram
+                else self._begin(key, segment, time, number)
+            )
+        flow, back = segment.flow, opposite(segment.flow)
+        if segment.flags & SYN and not segment.data:
+            self._marks.pop(key, None)
+            self._marks.pop((True, back), None)
+            opener = back if segment.flags & ACK else flow
+            opening = self._openings.pop(opener, []) if opener is back else []
+            self._openings[opener] = [*opening, (segment, time, number)]
+            if len(self._openings) > _MAX_MARKS:
+                del self._openings[next(iter(self._openings))]
+            return None
+        if key in self._marks or not (segment.data or segment.missing):
+            return None
+        opening = self._openings.pop(flow, None) or self._openings.pop(back, [])
+        first = opening[0] if opening else (segment, time, number)
+        known = self._begin((True, first[0].flow), *first)
+        for each in opening:
+            if known[0] in self._open:
+                self._add(*known, *each)
+        return known if known[0] in self._open else None
 
     def _begin(
         self, key: _Key, segment: Segment, time: float, number: int
@@ -235,7 +260,7 @@ class CaptureDecoder:
             self._forget(key, conversation, mark=mark)
 
     def _evict(self, count: int) -> None:
-        oldest = nsmallest(count, self._open.items(), key=lambda item: item[1].last_frame)
+        oldest = sorted(self._open.items(), key=lambda item: item[1].last_frame)[:count]
         self._finish(oldest, "nothing came of it for long")
 
     def _forget(self, key: _Key, conversation: _Conversation, *, mark: bool) -> None:

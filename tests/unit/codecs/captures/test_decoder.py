@@ -127,7 +127,7 @@ LINKS = {
     "Linux cooked": (113, lambda ip: bytes(14) + b"\x08\x00" + ip),
     "Linux cooked 2": (276, lambda ip: b"\x08\x00" + bytes(18) + ip),
     "raw IP": (101, lambda ip: ip),
-    "IPv6": (1, lambda ip: as_ipv6(ip)),
+    "IPv6": (1, as_ipv6),
     "IPv6 with an extension": (1, lambda ip: as_ipv6(ip, 0, b"\x06\x00" + bytes(6))),
     "a loopback of BSD": (0, lambda ip: struct.pack("<I", 2) + ip),
 }
