@@ -83,10 +83,11 @@ class SessionReview:
         elif isinstance(content, FoundHandshakeAnswer):
             self._awaits_answer = False
             if not content.imei_accepted:
-                notes.append(self._note(found, NoteKind.REJECTED, "the IMEI was rejected"))
+                notes.append(
+                    self._note(found, NoteKind.REJECTED, "the server turns the device away")
+                )
         elif isinstance(content, FoundNack):
-            text = f"the command was for another device than {content.imei}"
-            notes.append(self._note(found, NoteKind.NACK, text))
+            notes.append(self._note(found, NoteKind.NACK, "the command was for another device"))
         elif isinstance(content, FoundError) and (
             content.error == ErrorCode.GAP or found.sender is Side.SERVER
         ):
@@ -103,14 +104,12 @@ class SessionReview:
         imei = self._session.imei
 
         def note(kind: NoteKind, text: str) -> None:
-            notes.append(
-                Note(session=self._session, imei=imei, time=time, kind=kind, text=f"{text}: {how}")
-            )
+            notes.append(Note(session=self._session, imei=imei, time=time, kind=kind, text=text))
 
         if self._awaits_answer:
-            note(NoteKind.NO_ANSWER, "no answer to the IMEI")
+            note(NoteKind.NO_ANSWER, f"to the IMEI; {how}")
         for sent in self._pending:
-            note(NoteKind.NO_ACK, f"no ACK for the packet {sent.where}")
+            note(NoteKind.NO_ACK, f"the packet {sent.where}; {how}")
         notes += map(self._unexpected, self._early)
         self._pending.clear()
         self._early.clear()
@@ -133,10 +132,10 @@ class SessionReview:
             unanswered = next((each for each in self._pending if each.digest == digest), None)
             if unanswered is not None:
                 self._pending.remove(unanswered)
-                text = f"no ACK for the packet {unanswered.where}: the device sends it again"
+                text = f"the packet {unanswered.where}; the device sends it again"
                 notes.append(self._note(found, NoteKind.NO_ACK, text))
             session, time = before
-            text = f"the same packet was sent at {moment(time)}, session {session}"
+            text = f"the same packet came at {moment(time)}, session {session}"
             notes.append(self._note(found, NoteKind.RESENT, text))
         sent = _Sent(digest, found.offset, found.time, records, ids)
         while self._early and found.frame - self._early[0].frame > _EARLY:
@@ -146,7 +145,7 @@ class SessionReview:
             return
         self._pending.append(sent)
         if len(self._pending) > _MAX_PENDING:
-            text = f"no ACK for the packet {self._pending.popleft().where}"
+            text = f"the packet {self._pending.popleft().where}; many came after it"
             notes.append(self._note(found, NoteKind.NO_ACK, text))
 
     def _ack(self, found: CapturedFinding, accepted: int, notes: list[Note]) -> None:
