@@ -1,7 +1,7 @@
 """`teltonika decode`: what stands in a hex string."""
 
-import codecs
 import sys
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,12 +10,14 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from teltonika.cli.decode_view import print_finding
+from teltonika.cli.decode_output import output_of
 from teltonika.cli.errors import FAILED, USAGE, fail
-from teltonika.cli.output import print_json
+from teltonika.cli.hex_input import hex_rows
+from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
 from teltonika.codecs import MAX_PACKET_SIZE
-from teltonika.codecs.findings import FoundError, find_packets, found_error
-from teltonika.codecs.hextext import HexTextError, parse_hex_text
+from teltonika.codecs.findings import FoundError
+from teltonika.codecs.hextext import HexTextError, Row, parse_hex_rows
+from teltonika.codecs.packet_finder import Sender, Transport, find_in_pieces
 
 DEFAULT_COMMAND = "hexdump"
 _LAZY = ("pcap", "log")
@@ -51,8 +53,8 @@ class _DefaultsToHexdump(TyperGroup):
 
 app = typer.Typer(
     cls=_DefaultsToHexdump,
-    help="Show what stands in hex, to the byte. [bold]teltonika decode HEX[/bold] is short for "
-    "[bold]teltonika decode hexdump HEX[/bold].",
+    help="Show what stands in hex, a capture or a log, to the byte. "
+    "[bold]teltonika decode HEX[/bold] is short for [bold]teltonika decode hexdump HEX[/bold].",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -77,9 +79,36 @@ def hexdump(
         Path | None,
         typer.Option(help="Read the hex from a file; - is standard input.", show_default=False),
     ] = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="Print a line for each thing, without its bytes.")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print NDJSON: one object for each thing found.")
     ] = False,
+    fields: Annotated[
+        bool, typer.Option("--fields", help="With --json: every byte, field by field, as well.")
+    ] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print the AVL records as CSV, and nothing else.")
+    ] = False,
+    names: NamesOption = False,
+    model: ModelOption = None,
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient",
+            help="Take what can be read of broken packets, and read on behind bytes that nothing "
+            "begins with. The exit code is 1 all the same.",
+        ),
+    ] = False,
+    transport: Annotated[
+        Transport | None,
+        typer.Option(help="How the bytes were sent.", show_default="found out"),
+    ] = None,
+    sender: Annotated[
+        Sender | None,
+        typer.Option("--from", help="Who sent them.", show_default="found out, or both in turn"),
+    ] = None,
     max_packet_size: Annotated[
         int, typer.Option(help="Largest packet that is believed, in bytes.", min=12)
     ] = MAX_PACKET_SIZE,
@@ -87,44 +116,52 @@ def hexdump(
     """Decode hex: handshakes, AVL packets, acknowledgements, pings, several in a row.
 
     Plain hex, with or without spaces, newlines and 0x, or the output of xxd or hexdump -C.
-    What decoded before an error is printed, then the error; the exit code is 1 then.
+    Each thing is shown to the byte: offset, bytes, field, value, and what it means. What decoded
+    before an error is printed, then where it went wrong, and why; the exit code is 1 then.
     """
-    if hex_text and file is not None:
-        fail("give the hex as an argument or with --file, not both", USAGE)
-    text = " ".join(hex_text) if hex_text else _read(file or Path("-"))
-    show = print_json if json else print_finding
-    broken: HexTextError | None = None
-    try:
-        data = parse_hex_text(text)
-    except HexTextError as error:
-        broken, data = error, error.data
-    if not data and broken is None:
-        fail("there is no hex to decode", USAGE)
-    failed = False
-    for finding in find_packets(data, max_packet_size):
-        if (
-            broken
-            and isinstance(finding, FoundError)
-            and finding.length + finding.offset == len(data)
-        ):
+    if sum((brief, json, csv)) > 1:
+        fail("--brief, --json and --csv: one of them at a time", USAGE)
+    if fields and not json:
+        fail("--fields goes with --json", USAGE)
+    output = output_of(
+        brief=brief,
+        json=json,
+        fields=fields,
+        csv=csv,
+        names=names or model is not None,
+        model=checked_model(model),
+        lenient=lenient,
+    )
+    text = _HexText(hex_rows(hex_text, file))
+    found_any = failed = False
+    for found in find_in_pieces(
+        text.pieces(), max_packet_size, transport=transport, sender=sender, lenient=lenient
+    ):
+        found_any = True
+        error = found.finding if isinstance(found.finding, FoundError) else None
+        if text.broken and error and error.offset + error.length == text.broken.offset:
             break  # what is missing is behind the text that is not hex
-        show(finding)
-        failed = failed or isinstance(finding, FoundError)
-    if broken:
-        if json:
-            print_json(found_error(broken, broken.offset))
-        fail(f"the input is not hex: {broken.message}", FAILED)
+        output.show(found)
+        failed = failed or error is not None
+    if text.broken:
+        output.show_bad_hex(text.broken)
+        fail(f"the input is not hex: {text.broken.message}", FAILED)
+    if not found_any:
+        fail("there is no hex to decode", USAGE)
     if failed:
         raise typer.Exit(FAILED)
 
 
-def _read(file: Path) -> str:
-    """The text of a file, or of standard input: a character for each byte."""
-    piped = str(file) == "-"
-    try:
-        content = sys.stdin.buffer.read() if piped else file.read_bytes()
-    except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", USAGE)
-    return content.removeprefix(codecs.BOM_UTF8).decode(
-        "latin-1"
-    )  # the parser names what is not hex
+class _HexText:
+    """Rows of hex as bytes, and where they stop being hex."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+        self.broken: HexTextError | None = None
+
+    def pieces(self) -> Iterator[bytes]:
+        """Those that can be read."""
+        try:
+            yield from parse_hex_rows(self._rows)
+        except HexTextError as error:
+            self.broken = error

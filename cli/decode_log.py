@@ -13,8 +13,11 @@ import typer
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.finding_json import finding_line
 from teltonika.cli.finding_text import describe
-from teltonika.codecs.findings import FoundError, find_packets
+from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
+from teltonika.codecs.findings import FoundError
+from teltonika.codecs.found_names import with_names
 from teltonika.codecs.logtext import LogReader
+from teltonika.codecs.packet_finder import find_packets
 
 _MAX_LINE = 2**20
 """Bytes of a line that are looked at; a packet of 65,536 bytes takes 131,072 digits."""
@@ -34,6 +37,8 @@ def log(
     json: Annotated[
         bool, typer.Option("--json", help="Print NDJSON: one object for each thing found.")
     ] = False,
+    names: NamesOption = False,
+    model: ModelOption = None,
 ) -> None:
     """Decode the hex in a text log, line by line, with each line's own timestamp.
 
@@ -43,6 +48,7 @@ def log(
 
     As it happens: [bold]tail -F tracker-server.log | teltonika decode log -[/bold]
     """
+    model = checked_model(model)
     reader = LogReader()
     coloured = not json and sys.stdout.isatty() and "NO_COLOR" not in os.environ
     failed = False
@@ -54,6 +60,8 @@ def log(
                     found += 1
                     failed = failed or isinstance(finding, FoundError)
                     if json:
+                        if names or model is not None:
+                            finding = with_names(finding, model)  # noqa: PLW2901
                         sys.stdout.write(finding_line(_Place(lines, hex_run.time), finding))
                         continue
                     text, colour = describe(finding)

@@ -3,20 +3,20 @@
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from teltonika.cli.capture_json import JsonObjects
 from teltonika.cli.conversation_view import ConversationView
 from teltonika.cli.errors import FAILED, USAGE, fail
-from teltonika.cli.finding_json import finding_line
 from teltonika.cli.hex_export import HexExport
+from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
 from teltonika.codecs import parse_imei
 from teltonika.codecs.captures import (
     CaptureDecoder,
@@ -24,21 +24,11 @@ from teltonika.codecs.captures import (
     CaptureError,
     CaptureEvent,
     SessionEnded,
-    Side,
-    moment,
 )
 from teltonika.codecs.findings import FoundError
 
 _READ_SIZE = 2**16
 _WORTH_A_BAR = 2**24
-
-
-class _Place(msgspec.Struct, frozen=True):
-    """Where in a capture something was found."""
-
-    time: str
-    session: int
-    sender: Side = msgspec.field(name="from")
 
 
 def pcap(
@@ -77,6 +67,8 @@ def pcap(
     json: Annotated[
         bool, typer.Option("--json", help="Print NDJSON: one object for each thing found.")
     ] = False,
+    names: NamesOption = False,
+    model: ModelOption = None,
 ) -> None:
     """Decode every Teltonika session in a capture, and say what went wrong in it.
 
@@ -91,8 +83,13 @@ def pcap(
             parse_imei(each)
         except ValueError as error:
             fail(f"--imei: {error}", USAGE)
+    model = checked_model(model)
     decoder = CaptureDecoder(port)
-    view = None if json else ConversationView(live=str(file) == "-")
+    view: ConversationView | JsonObjects = (
+        JsonObjects(names=names or model is not None, model=model)
+        if json
+        else ConversationView(live=str(file) == "-")
+    )
     with _opened(file) as source, _exporting(export_hex) as export:
         output = _Output(view, set(imei or ()), export)
         try:
@@ -101,8 +98,7 @@ def pcap(
             output.show(decoder.receive_eof())
         except CaptureError as error:
             fail(f"{file}: {error}", FAILED)
-    if view is not None:
-        view.summary(decoder)
+    view.summary(decoder)
     if decoder.broken_at is not None:
         typer.echo(
             f"teltonika: {file} breaks off at byte {decoder.broken_at}: what stands before counts",
@@ -116,7 +112,10 @@ class _Output:
     """Events to standard output, as far as they are wanted, and to the exported hex."""
 
     def __init__(
-        self, view: ConversationView | None, imeis: set[str], export: HexExport | None
+        self,
+        view: ConversationView | JsonObjects,
+        imeis: set[str],
+        export: HexExport | None,
     ) -> None:
         self._view = view
         self._imeis = imeis
@@ -126,9 +125,7 @@ class _Output:
 
     def show(self, events: list[CaptureEvent]) -> None:
         wanted = self._wanted(events) if self._imeis else events
-        show: Callable[[CaptureEvent], None] = (
-            _print_object if self._view is None else self._view.show
-        )
+        show = self._view.show
         for event in wanted:
             show(event)
             if isinstance(event, CapturedFinding):
@@ -138,10 +135,7 @@ class _Output:
                     self._exported(self._export, event)
             elif self._export is not None and isinstance(event, SessionEnded):
                 self._export.end(event.session.number)
-        if self._view is None:
-            sys.stdout.flush()
-        else:
-            self._view.flush()
+        self._view.flush()
 
     def _wanted(self, events: list[CaptureEvent]) -> list[CaptureEvent]:
         return [
@@ -160,12 +154,6 @@ class _Output:
             export.add(found)
         except OSError as error:
             fail(f"cannot write {error.filename or 'the hex'}: {error.strerror}", FAILED)
-
-
-def _print_object(event: CaptureEvent) -> None:
-    if isinstance(event, CapturedFinding):
-        place = _Place(moment(event.time), event.session.number, event.sender)
-        sys.stdout.write(finding_line(place, event.finding()))
 
 
 def _opened(file: Path) -> AbstractContextManager[BinaryIO]:

@@ -31,6 +31,7 @@ from teltonika.cli.emulate_profile import (
     codec_from,
     paces_from,
     profile_from,
+    records_per_packet_from,
 )
 from teltonika.cli.emulate_record import RecordOption, recording
 from teltonika.cli.emulate_route import (
@@ -217,7 +218,7 @@ def emulate(
         ),
         codec=avl_codec,
         records=records,
-        records_per_packet=records_per_packet or (tracker or DEFAULTS).records_per_packet,
+        records_per_packet=records_per_packet_from(records_per_packet, tracker),
         interval_s=DEFAULTS.interval_s if interval is None else interval,
         seed=seed,
         start_ms=None if start_time is None else _parse_start_time(start_time),

@@ -47,6 +47,16 @@ def profile_from(name: str | None) -> Profile | None:
         fail(f"--profile: {error}", USAGE)
 
 
+def records_per_packet_from(number: int | None, profile: Profile | None) -> int:
+    """That of --records-per-packet, or of the profile, or the default."""
+    if profile is None:
+        return number or EmulatorSettings().records_per_packet
+    if number is not None and number > profile.records_that_fit:
+        most = profile.records_that_fit
+        fail(f"--records-per-packet: at most {most} of {profile.name} fit a packet", USAGE)
+    return number or profile.records_per_packet
+
+
 def codec_from(name: str | None, profile: Profile | None) -> AvlCodec:
     """That of --codec, or the one that the profile is set to."""
     if name is None:

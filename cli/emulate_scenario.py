@@ -29,7 +29,7 @@ def _set_defaults(context: typer.Context, path: Path | None) -> Path | None:
         return None
     scenario = scenario_from(path)
     options = {
-        name.removeprefix("--"): option
+        name.removeprefix("--"): option.name or name
         for option in context.command.params
         for name in option.opts
         if option.name not in _NOT_IN_A_FILE
@@ -38,7 +38,7 @@ def _set_defaults(context: typer.Context, path: Path | None) -> Path | None:
     for name, value in scenario.emulate.items():
         if name not in options:
             fail(f"--scenario: {path}: emulate, {name}: there is no such option", USAGE)
-        defaults[options[name].name] = value
+        defaults[options[name]] = value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
 

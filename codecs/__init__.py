@@ -43,6 +43,7 @@ from teltonika.codecs.handshake import (
     luhn_valid,
     parse_imei,
 )
+from teltonika.codecs.io_meaning import IoMeaning, describe, describe_record
 from teltonika.codecs.records import (
     AvlPacket,
     AvlRecord,
@@ -90,6 +91,7 @@ __all__ = [
     "ImeiReceived",
     "IoElement",
     "IoElements",
+    "IoMeaning",
     "MessageType",
     "PacketAcknowledged",
     "PingReceived",
@@ -105,6 +107,8 @@ __all__ = [
     "crc16_ibm",
     "decode_imei",
     "decode_packet",
+    "describe",
+    "describe_record",
     "encode_imei",
     "encode_message",
     "encode_packet",

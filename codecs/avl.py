@@ -65,7 +65,8 @@ class AvlCodec:
         self._count_width = count_width
         self.has_generation_type = generation_type
         """Whether records say why they were made, as codec 16 has it."""
-        self._has_variable_length = variable_length
+        self.has_variable_length = variable_length
+        """Whether values may have a variable length, as in codec 8 Extended."""
 
         self._head = (
             f">{_FIXED_PART}{_UNSIGNED[id_width]}"
@@ -149,7 +150,7 @@ class AvlCodec:
         fields = self._layout(key, "x").unpack_from(data, start)
         elements = n1 + n2 + n4 + n8
         variable: tuple[tuple[int, bytes], ...] = ()
-        if self._has_variable_length:
+        if self.has_variable_length:
             variable, position = _decode_variable(data, position, end, offset)
             elements += len(variable)
 
@@ -176,7 +177,7 @@ class AvlCodec:
     def _encode_record(self, record: AvlRecord) -> bytes:
         io = record.io
         counts = n1, n2, n4, _ = io.counts
-        if io.variable and not self._has_variable_length:
+        if io.variable and not self.has_variable_length:
             raise EncodeError("io", f"codec {self.name} has no variable-length IO elements")
         if (record.generation_type is not None) != self.has_generation_type:
             needs = "needs a" if self.has_generation_type else "has no"
@@ -201,7 +202,7 @@ class AvlCodec:
                 len(io),
                 *groups,
             )
-            if not self._has_variable_length:
+            if not self.has_variable_length:
                 return fixed
             return fixed + _encode_variable(io.variable)
         except struct.error:

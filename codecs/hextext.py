@@ -1,6 +1,8 @@
 """Hex as people paste it, plain or as a dump of xxd or hexdump, to bytes."""
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from teltonika.codecs.errors import DecodeError, ErrorCode
 
@@ -18,19 +20,36 @@ _MAX_REPEATED = 1 << 26
 """Bytes that the ``*`` rows of one dump may stand for together: 64 MiB."""
 
 
+Row = tuple[int, int, str]
+"""A line's number, counted from 1; how many of its characters came before; characters of it."""
+
+
 class HexTextError(DecodeError):
     """Text that is not hex, behind ``data``, which is. ``offset`` is how long that is."""
 
-    def __init__(self, data: bytes | bytearray, line: int, column: int, message: str) -> None:
-        super().__init__(ErrorCode.BAD_HEX, len(data), f"line {line}, column {column}: {message}")
-        self.data = bytes(data)
+    def __init__(self, offset: int, line: int, column: int, message: str) -> None:
+        super().__init__(ErrorCode.BAD_HEX, offset, f"line {line}, column {column}: {message}")
+        self.data = b""
+        """Empty in an error of `parse_hex_rows`, which gave the bytes out already."""
         self.line = line
         """Counted from 1, as ``column`` is."""
         self.column = column
 
 
 def parse_hex_text(text: str) -> bytes:
-    r"""The bytes that ``text`` writes in hex.
+    """The bytes that ``text`` writes in hex, as `parse_hex_rows` reads it. Raises HexTextError."""
+    data = bytearray()
+    try:
+        for part in parse_hex_rows((n, 0, row) for n, row in enumerate(text.splitlines(), 1)):
+            data += part
+    except HexTextError as error:
+        error.data = bytes(data)
+        raise
+    return bytes(data)
+
+
+def parse_hex_rows(rows: Iterable[Row]) -> Iterator[bytes]:
+    r"""The bytes that a text's rows write in hex; a long line may come as several rows.
 
     Plain hex may hold white space, the separators ``: , ; -``, quotes and brackets, and ``0x`` or
     ``\x`` before any group. A dump is known by its first row: xxd writes ``00000000: 0000 0036
@@ -40,38 +59,43 @@ def parse_hex_text(text: str) -> bytes:
 
     Raises HexTextError where anything else stands: nothing is guessed.
     """
-    rows = [(number, row) for number, row in enumerate(text.splitlines(), 1) if row.strip()]
-    stripped = [(number, row.strip()) for number, row in rows]
+    filled = (row for row in rows if row[2].strip())
+    first = list(islice(filled, 2))
+    written = chain(first, filled)
+    texts = [text.strip() for _, _, text in first]
     for row_pattern in (_XXD_ROW, _HEXDUMP_ROW):
-        if stripped and row_pattern.fullmatch(stripped[0][1]):
-            return _parse_dump(stripped, row_pattern)
-    if _is_bare_dump(stripped):
-        return _parse_dump(stripped, _BARE_ROW)
-    return _parse_plain(rows)
+        if texts and row_pattern.fullmatch(texts[0]):
+            return _parse_dump(written, row_pattern)
+    if _is_bare_dump(texts):
+        return _parse_dump(written, _BARE_ROW)
+    return _parse_plain(written)
 
 
-def _is_bare_dump(rows: list[tuple[int, str]]) -> bool:
+def _is_bare_dump(rows: list[str]) -> bool:
     """Whether the second row begins with the offset that the first one's length makes it have."""
-    first = _BARE_ROW.fullmatch(rows[0][1]) if len(rows) > 1 else None
+    first = _BARE_ROW.fullmatch(rows[0]) if len(rows) > 1 else None
     if first is None:
         return False
-    second = rows[1][1].split(" ", 1)[0]
+    second = rows[1].split(" ", 1)[0]
     if second == "*":
         return True
     end = int(first[1], 16) + len(bytes.fromhex(first[2]))
     return bool(_DUMP_END.fullmatch(second)) and int(second, 16) == end
 
 
-def _parse_plain(rows: list[tuple[int, str]]) -> bytes:
-    data = bytearray()
-    for number, row in rows:
+def _parse_plain(rows: Iterable[Row]) -> Iterator[bytes]:
+    count = 0
+    for number, before, row in rows:
+        data = bytearray()
         for token in _TOKEN.finditer(row):
+            column = before + token.start() + 1
             if token["digits"]:
                 if len(token["digits"]) % 2:
+                    yield bytes(data)
                     raise HexTextError(
-                        data,
+                        count + len(data),
                         number,
-                        token.start() + 1,
+                        column,
                         f"an odd number of hex digits ({len(token['digits'])}): half a byte "
                         "is missing, or one too many",
                     )
@@ -80,43 +104,49 @@ def _parse_plain(rows: list[tuple[int, str]]) -> bytes:
                 char = token[0]
                 hint = "" if char.isprintable() else " (bytes as they are go through xxd first)"
                 message = f"{char!r} is no hex digit{hint}"
-                raise HexTextError(data, number, token.start() + 1, message)
-    return bytes(data)
+                yield bytes(data)
+                raise HexTextError(count + len(data), number, column, message)
+        count += len(data)
+        yield bytes(data)
 
 
-def _parse_dump(rows: list[tuple[int, str]], row_pattern: re.Pattern[str]) -> bytes:
-    data = bytearray()
+def _parse_dump(rows: Iterable[Row], row_pattern: re.Pattern[str]) -> Iterator[bytes]:
+    count = 0
     start: int | None = None
     last_row = b""
+    number = 1
     repeats = False  # a `*` stands for rows like the one before it
     room = _MAX_REPEATED
-    for number, row in rows:
+    for number, _, text in rows:
+        row = text.strip()
         if row == "*" and last_row and not repeats:
             repeats = True
             continue
         match = row_pattern.fullmatch(row)
         end = None if match else _DUMP_END.fullmatch(row)
         if match is None and end is None:
-            raise HexTextError(data, number, 1, "this is no row of the dump above it")
+            raise HexTextError(count, number, 1, "this is no row of the dump above it")
         offset = int(match[1] if match else row, 16)
         if start is None:
             start = offset
-        missing = offset - start - len(data)
+        missing = offset - start - count
         if repeats and 0 < missing <= room and missing % len(last_row) == 0:
             room -= missing
-            data += last_row * (missing // len(last_row))
+            count += missing
+            for _ in range(missing // len(last_row)):
+                yield last_row
         elif missing or repeats:
             raise HexTextError(
-                data,
+                count,
                 number,
                 1,
-                f"the dump's offset is 0x{offset:X} where 0x{start + len(data):X} should stand",
+                f"the dump's offset is 0x{offset:X} where 0x{start + count:X} should stand",
             )
         repeats = False
         last_row = bytes.fromhex(match[2]) if match else b""
-        data += last_row
+        count += len(last_row)
+        yield last_row
     if repeats:
         raise HexTextError(
-            data, rows[-1][0], 1, "the dump ends in a *: how often the row repeats is unknown"
+            count, number, 1, "the dump ends in a *: how often the row repeats is unknown"
         )
-    return bytes(data)

@@ -4,10 +4,10 @@ Source: the pages "Teltonika Data Sending Parameters ID" of 75 models, in `avl_i
 file. One id can mean one thing on one model and another on another; a row holds for its models.
 """
 
-import csv
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 
 import msgspec
 
@@ -38,52 +38,96 @@ class IoDescription(msgspec.Struct, frozen=True):
     """What single values mean: ``0=GNSS OFF; 1=GNSS ON with fix``; empty where they are counts."""
     models: frozenset[str]
 
+    @property
+    def labels(self) -> dict[int, str]:
+        """``values``, by value."""
+        return _labels(self.values)
+
 
 class IoCatalog:
     """All rows, found by id or name. `io_catalog` has the one that there is."""
 
     def __init__(self, rows: list[IoDescription]) -> None:
         self.rows = rows
-        self.models = frozenset().union(*(row.models for row in rows))
-        self._by_id = {(model, row.id): row for row in rows for model in row.models}
-        self._by_name = {
-            (model, row.name.lower()): row
-            for row in sorted(rows, key=lambda row: row.id, reverse=True)
-            for model in row.models
-        }
+        self.models = frozenset().union(*{row.models for row in rows})
+        self._by_id: dict[int, list[IoDescription]] = {}
+        self._by_name: dict[str, list[IoDescription]] = {}
+        for row in sorted(rows, key=lambda row: -len(row.models)):
+            self._by_id.setdefault(row.id, []).append(row)
+            self._by_name.setdefault(row.name.lower(), []).append(row)
+
+    def meanings(self, io_id: int) -> Sequence[IoDescription]:
+        """All that ``io_id`` means, on whatever model; what most models mean by it first."""
+        return self._by_id.get(io_id, ())
 
     def by_id(self, io_id: int, model: str) -> IoDescription | None:
         """What ``io_id`` means on ``model``, such as FMB920; None if nothing is known."""
-        return self._by_id.get((model, io_id))
+        return next((row for row in self.meanings(io_id) if model in row.models), None)
 
     def by_name(self, name: str, model: str) -> IoDescription | None:
         """The element of that name on ``model``, in whatever case; of several the lowest id."""
-        return self._by_name.get((model, name.lower()))
+        rows = [row for row in self._by_name.get(name.lower(), ()) if model in row.models]
+        return min(rows, key=lambda row: row.id, default=None)
 
     def names(self, model: str) -> list[str]:
         """Of all elements of ``model``."""
         return [row.name for row in self.rows if model in row.models]
 
+    def known_model(self, model: str) -> str:
+        """``model`` as the dictionary writes it, from whatever case.
+
+        Raises ValueError, with the names nearest to it, where the dictionary has no such model.
+        """
+        if (known := model.upper()) in self.models:
+            return known
+        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
+        near = ", ".join(get_close_matches(known, sorted(self.models), cutoff=0.5))
+        raise ValueError(
+            f"the IO dictionary has no model {model!r}"
+            + (f"; the nearest names are {near}" if near else "")
+        )
+
 
 @cache
 def io_catalog() -> IoCatalog:
     """The dictionary, read when it is first wanted."""
-    source = files("teltonika.codecs").joinpath("avl_ids.csv")
-    with source.open(encoding="utf-8") as file:
-        return IoCatalog(
-            [
-                IoDescription(
-                    id=int(row["id"]),
-                    name=row["name"],
-                    width=int(row["bytes"]) if row["bytes"] else None,
-                    type=IoType(row["type"]),
-                    minimum=row["min"],
-                    maximum=row["max"],
-                    multiplier=row["multiplier"],
-                    unit=row["unit"],
-                    values=row["values"],
-                    models=frozenset(row["models"].split()),
-                )
-                for row in csv.DictReader(file)
-            ]
+    return IoCatalog(list(_rows()))
+
+
+def _rows() -> Iterator[IoDescription]:
+    import csv  # noqa: PLC0415 - who only decodes needs no dictionary
+
+    source = get_data("teltonika.codecs", "avl_ids.csv")
+    assert source is not None
+    lines = csv.reader(source.decode().splitlines(keepends=True))
+    next(lines)  # the names of the columns, which are those of IoDescription
+    for id_, name, width, type_, minimum, maximum, multiplier, unit, values, models in lines:
+        yield IoDescription(
+            id=int(id_),
+            name=name,
+            width=int(width) if width else None,
+            type=_TYPES[type_],
+            minimum=minimum,
+            maximum=maximum,
+            multiplier=multiplier,
+            unit=unit,
+            values=values,
+            models=_models(models),
         )
+
+
+_TYPES = {type_.value: type_ for type_ in IoType}
+
+
+@cache
+def _models(names: str) -> frozenset[str]:
+    """Most rows hold for one of 37 groups of models."""
+    return frozenset(names.split())
+
+
+@cache
+def _labels(values: str) -> dict[int, str]:
+    """There are 120 different ones."""
+    pairs = (pair.split("=", 1) for pair in values.split("; ") if pair)
+    return {int(value): label for value, label in pairs}

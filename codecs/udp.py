@@ -63,16 +63,6 @@ def decode_datagram(datagram: bytes, offset: int = 0) -> Datagram:
             found=len(datagram),
         )
     length, packet_id, not_usable, avl_packet_id = _HEAD.unpack_from(datagram)
-    if not_usable != _NOT_USABLE:
-        at = offset + _NOT_USABLE_AT
-        raise FramingError(
-            ErrorCode.UNRECOGNISED,
-            at,
-            f"the byte between the two ids of a datagram, byte {at}: expected 0x01, "
-            f"found 0x{not_usable:02X}",
-            expected=_NOT_USABLE,
-            found=not_usable,
-        )
     found = len(datagram) - _LENGTH_SIZE
     if length < MIN_DATAGRAM_SIZE - _LENGTH_SIZE:
         raise FramingError(
@@ -91,6 +81,16 @@ def decode_datagram(datagram: bytes, offset: int = 0) -> Datagram:
             f"found {found}",
             expected=length,
             found=found,
+        )
+    if not_usable != _NOT_USABLE:
+        at = offset + _NOT_USABLE_AT
+        raise FramingError(
+            ErrorCode.UNRECOGNISED,
+            at,
+            f"the byte between the two ids of a datagram, byte {at}: expected 0x01, "
+            f"found 0x{not_usable:02X}",
+            expected=_NOT_USABLE,
+            found=not_usable,
         )
     imei = decode_imei(datagram[_HEAD.size : ENVELOPE_SIZE], offset + _HEAD.size)
     return Datagram(packet_id, avl_packet_id, imei, datagram[ENVELOPE_SIZE:])

@@ -15,6 +15,7 @@ from teltonika.emulator.device_fleet import DeviceFleet
 from teltonika.emulator.drive import Drive
 from teltonika.emulator.events import (
     AckRefused,
+    BytesAnswered,
     CommandExecuted,
     CommandIgnored,
     CommandRefused,
@@ -39,12 +40,14 @@ from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.routes import Route, RouteError, RouteOffset
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
-from teltonika.emulator.unit import Unit
+from teltonika.emulator.unit import Answers, Unit
 
 __all__ = [
     "AckRefused",
     "AnswerFault",
     "AnswerQueue",
+    "Answers",
+    "BytesAnswered",
     "CommandExecuted",
     "CommandIgnored",
     "CommandRefused",

@@ -53,11 +53,15 @@ class Execution(msgspec.Struct, frozen=True):
 def execute(command: bytes, unit: Unit, report: DeviceReport) -> Execution | None:
     """Do what ``command`` says, and say what the device answers; None if it is no command of its.
 
-    Commands are case-sensitive. ``report`` is read only.
+    Commands are case-sensitive. ``report`` is read only. What the unit has an answer of its own to,
+    it only answers.
     """
     if len(command) > MAX_COMMAND_LENGTH or not command.isascii():
         return None
     text = command.decode("ascii")
+    own = unit.own_answer(text)
+    if own is not None:
+        return Execution(own)
     effect = _EFFECTS.get(text)
     if effect is not None:
         return Execution(effect=effect)

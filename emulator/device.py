@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from teltonika.codecs import AVL_CODECS, AvlRecord
 from teltonika.emulator.assemble import assemble_device
@@ -20,6 +20,7 @@ from teltonika.emulator.device_errors import (
 )
 from teltonika.emulator.events import (
     AckRefused,
+    BytesAnswered,
     CommandExecuted,
     CommandIgnored,
     CommandRefused,
@@ -32,8 +33,11 @@ from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
+from teltonika.emulator.unit import Answers
 
 DEFAULT_IMEI = "356307042441013"
+
+NO_CONNECTION = "there is no connection"
 
 CLOSE_S = 1.0
 """For what was written and the server has not taken; then the connection is cut."""
@@ -44,10 +48,13 @@ class Device:
 
     Entering connects, says the IMEI, and waits until the server takes it. ``codec`` is 8, 8E or
     16; ``records_per_packet`` 1 to 255. Every wait ends after ``timeout_s`` at most. The same
-    ``seed`` and ``imei`` drive the same way. Commands are answered as they come, as a device does.
+    ``seed`` and ``imei`` drive the same way. Commands are answered as they come, as a device does,
+    or with ``answers``: command to answer, or a function from one to the other.
 
-    What was sent and not acknowledged is kept, and sent again first thing after `connect`. Raises
-    ValueError for an IMEI or a codec that is none, a `DeviceError` for what the server does.
+    What was sent and not acknowledged is kept, and sent again first thing after `connect`. What
+    several tasks send goes out one after the other, and after what was cancelled the next waits for
+    its ACK first. Raises ValueError for an IMEI or a codec that is none, a `DeviceError` for what
+    the server does.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class Device:
         seed: int = 0,
         timeout_s: float = 10.0,
         tls: TlsSettings | None = None,
+        answers: Answers | None = None,
     ) -> None:
         if not 1 <= records_per_packet <= 255:
             raise ValueError(f"1 to 255 records make a packet, not {records_per_packet}")
@@ -74,18 +82,20 @@ class Device:
             tls=tls,
         )
         self._machine = assemble_device(imei, settings, time.time_ns() // 1_000_000)
+        if answers is not None:
+            self._machine.unit.answers = answers
         self._drive = self._machine.records
         self._settings = settings
         self._connector = Connector(settings)
         self._records_per_packet = records_per_packet
         self._timeout_s = timeout_s
-        self._transport: asyncio.Transport | None = None
+        self._wire: _Wire | None = None
+        self._turn = asyncio.Lock()
+        """Held by the one who connects or sends: an ACK does not say what it is for."""
         self._changed = asyncio.Event()
-        self._lost = asyncio.Event()
-        self._lost.set()
-        self._trouble: DeviceError | None = None
+        self._trouble: Exception | None = NotConnectedError(self._about(NO_CONNECTION))
         self._commands: asyncio.Queue[str] = asyncio.Queue()
-        self._other_acks: asyncio.Queue[int] = asyncio.Queue()
+        self._accepted = 0  # of the bytes that were sent last
 
     @property
     def imei(self) -> str:
@@ -109,7 +119,7 @@ class Device:
     @property
     def connected(self) -> bool:
         """Whether the connection stands, as far as the device knows."""
-        return not self._lost.is_set()
+        return self._wire is not None and not self._wire.lost.is_set()
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -125,32 +135,28 @@ class Device:
 
     async def connect(self) -> None:
         """Connect, again if there is a connection, and deliver what is not acknowledged yet."""
-        await self.close()
-        self._trouble = None
-        self._lost.clear()
-        self._machine.records = self._drive
-        wire = _Wire(self._received, self._was_lost)
-        try:
-            transport = await self._connector.connect(wire)
-        except OSError as error:
-            self._lost.set()
-            reason = why_not_connected(error, self._settings.tls)
-            raise NotConnectedError(self._about(reason)) from error
-        self._transport = transport
-        self._machine.connection_made()
-        self._write()
-        await self._until(self._is_idle, "no answer to the IMEI")
+        async with self._turn:
+            await self.close()
+            self._trouble = None
+            self._machine.records = self._drive
+            try:
+                await self._make_connection()
+                await self._until_idle("no answer to the IMEI")
+            except BaseException:
+                await self.close()
+                raise
 
     async def close(self) -> None:
         """End the connection, if there is one. What is not acknowledged is kept."""
-        if self._transport is not None:
-            self._transport.close()
+        self._fail(NotConnectedError(self._about(NO_CONNECTION)))
+        wire = self._wire  # another one may come before this one is lost
+        if wire is not None:
+            wire.transport.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
-                    await self._lost.wait()
-            self._transport.abort()
-            await self._lost.wait()
-            self._transport = None
+                    await wire.lost.wait()
+            wire.transport.abort()
+            await wire.lost.wait()
 
     async def send(self, records: int | AvlRecord | Iterable[AvlRecord]) -> None:
         """Send records and wait for the ACK of each packet: so many of a drive, or these.
@@ -158,28 +164,40 @@ class Device:
         Raises WrongAckError, NoAnswerError or NotConnectedError, and EncodeError for records that
         do not fit.
         """
-        for batch in self._batches(records):
-            self._check()
-            self._machine.records = iter(batch)
-            self._machine.records_per_packet = len(batch)
-            self._machine.send_next()
-            self._write()
-            await self._until(self._is_idle, f"no ACK of {len(batch)} records")
+        async with self._turn:
+            await self._until_idle("no ACK of what was sent before")
+            for batch in self._batches(records):
+                self._machine.records = iter(batch)
+                self._machine.records_per_packet = len(batch)
+                self._machine.send_next()
+                self._write()
+                await self._until_idle(f"no ACK of {len(batch)} records")
 
     async def send_packet(self, packet: bytes) -> int:
         """Send these very bytes, right or wrong; how many records the server acknowledges then."""
-        self._check()
-        self._send(packet)
-        await self._until(lambda: not self._other_acks.empty(), "no ACK")
-        return self._other_acks.get_nowait()
+        async with self._turn:
+            await self._until_idle("no ACK of what was sent before")
+            self._machine.send_bytes(packet)
+            self._write()
+            await self._until_idle("no ACK")
+            return self._accepted
 
-    async def next_command(self) -> str:
+    async def next_command(self, timeout_s: float | None = None) -> str:
         """The text of the next command that came, whether the device knows it or not.
 
-        What it does, it has done then, and its answer is written.
+        What it does, it has done then, and its answer is written. Raises NoAnswerError, which is a
+        TimeoutError, where none comes within ``timeout_s``; the connection stays.
         """
-        await self._until(lambda: not self._commands.empty(), "no command")
+        patience_s = self._timeout_s if timeout_s is None else timeout_s
+        await self._until(lambda: not self._commands.empty(), "no command", patience_s)
         return self._commands.get_nowait()
+
+    async def _make_connection(self) -> None:
+        try:
+            await self._connector.connect(_Wire(self._made, self._received, self._was_lost))
+        except OSError as error:
+            reason = why_not_connected(error, self._settings.tls)
+            raise NotConnectedError(self._about(reason)) from error
 
     def _batches(
         self, records: int | AvlRecord | Iterable[AvlRecord]
@@ -193,23 +211,34 @@ class Device:
 
     def _is_idle(self) -> bool:
         machine = self._machine
-        return machine.state is DeviceState.READY and not machine.has_unacknowledged
+        ready = machine.state is DeviceState.READY and not machine.undecided
+        return ready and not machine.has_unacknowledged
 
-    async def _until(self, done: Callable[[], bool], what_is_missing: str) -> None:
+    async def _until_idle(self, what_is_missing: str) -> None:
+        """Wait until nothing is in flight. What goes wrong ends the connection."""
+        try:
+            await self._until(self._is_idle, what_is_missing, self._timeout_s)
+            self._check()
+        except Exception as error:
+            self._fail(error)
+            await self.close()  # an answer that comes late would be taken for another one
+            raise
+
+    async def _until(
+        self, done: Callable[[], bool], what_is_missing: str, timeout_s: float
+    ) -> None:
         """Wait for the server to bring this about. What it does wrong meanwhile is raised."""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s) as limit:
                 while not done():
                     self._check()
                     self._changed.clear()
                     await self._wait_for_change()
         except TimeoutError:
-            self._trouble = NoAnswerError(
-                self._about(f"{what_is_missing} within {self._timeout_s:g} s")
-            )
-        if self._trouble is not None:
-            await self.close()  # an answer that comes late would be taken for another one
-            raise self._trouble
+            if not limit.expired():  # what was raised inside
+                raise
+            complaint = f"{what_is_missing} within {timeout_s:g} s"
+            raise NoAnswerError(self._about(complaint)) from None
 
     async def _wait_for_change(self) -> None:
         if not self._machine.undecided:
@@ -222,27 +251,37 @@ class Device:
             self._take(self._machine.settle())
 
     def _check(self) -> None:
-        """Raises what went wrong since the last look."""
+        """Raises what went wrong first on this connection."""
         if self._trouble is not None:
             raise self._trouble
-        if self._lost.is_set():
-            raise NotConnectedError(self._about("there is no connection"))
+
+    def _fail(self, trouble: Exception) -> None:
+        self._trouble = self._trouble or trouble
+        self._changed.set()
 
     def _about(self, sentence: str) -> str:
         return f"{self.imei} at {self._settings.host}:{self._settings.port}: {sentence}"
 
+    def _made(self, wire: "_Wire") -> None:
+        self._wire = wire
+        self._machine.connection_made()
+        self._write()
+
     def _received(self, data: bytes) -> None:
         self._machine.unit.tick(time.time_ns() // 1_000_000)
-        self._take(self._machine.receive_data(data))
+        try:
+            self._take(self._machine.receive_data(data))
+        except Exception as error:  # of one's own answers: the test that waits is to see it
+            self._fail(error)
 
     def _take(self, events: list[DeviceEvent]) -> None:
         for event in events:
             match event:
-                case AckRefused(0, found):
-                    self._other_acks.put_nowait(found)
-                case AckRefused(expected, found):
+                case BytesAnswered(count):
+                    self._accepted = count
+                case AckRefused(expected, found) if expected:  # others: nobody asked for
                     sentence = f"expected an ACK of {expected} records, found {found}"
-                    self._trouble = WrongAckError(self._about(sentence), expected, found)
+                    self._fail(WrongAckError(self._about(sentence), expected, found))
                 case CommandExecuted(text, answer) | CommandRefused(text, answer):
                     self._send(answer)
                     self.report.answers += bool(answer)
@@ -250,13 +289,14 @@ class Device:
                 case CommandIgnored(text):
                     self._commands.put_nowait(text)
                 case Restarted():
-                    self._trouble = NotConnectedError(self._about("it starts again, as told"))
+                    self._fail(NotConnectedError(self._about("it starts again, as told")))
                 case _:
                     pass
-        if self._machine.state is DeviceState.CLOSING and self._trouble is None:
+        if self._machine.state is DeviceState.CLOSING:
             complaint = self._machine.complaint
             error = ImeiRejectedError if complaint == REJECTED else DeviceError
-            self._trouble = error(self._about(complaint))
+            self._fail(error(self._about(complaint)))
+            self._hang_up()
         if self._trouble is None:
             self._write()
         self._changed.set()
@@ -264,31 +304,44 @@ class Device:
     def _was_lost(self, error: Exception | None) -> None:
         unanswered = self._machine.state is DeviceState.AWAITING_ANSWER
         self._machine.connection_lost()
-        if self._trouble is None:
-            tls = self._settings.tls if unanswered else None
-            self._trouble = NotConnectedError(self._about(why_lost(error, tls)))
-        self._lost.set()
-        self._changed.set()
+        tls = self._settings.tls if unanswered else None
+        self._fail(NotConnectedError(self._about(why_lost(error, tls))))
+
+    def _hang_up(self) -> None:
+        if self._wire is not None:
+            self._wire.transport.close()
 
     def _write(self) -> None:
         self._send(self._machine.data_to_send())
 
     def _send(self, data: bytes) -> None:
-        if self._transport is not None and data:
-            self._transport.write(data)
+        if self._wire is not None and data:
+            self._wire.transport.write(data)
 
 
 class _Wire(asyncio.Protocol):
-    """Hands on what happens to a connection."""
+    """One connection: hands on what happens to it, and knows whether it still stands."""
+
+    transport: asyncio.Transport
 
     def __init__(
-        self, received: Callable[[bytes], None], lost: Callable[[Exception | None], None]
+        self,
+        made: Callable[["_Wire"], None],
+        received: Callable[[bytes], None],
+        lost: Callable[[Exception | None], None],
     ) -> None:
+        self.lost = asyncio.Event()
+        self._on_made = made
         self._on_received = received
         self._on_lost = lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's over TLS is no subclass
+        self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
         self._on_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
         self._on_lost(exc)

@@ -5,6 +5,8 @@ DeviceError
 ├── ImeiRejectedError    the server does not take this device's records
 ├── NoAnswerError        no answer to the IMEI, no ACK, no command in time
 └── WrongAckError        an ACK of another number of records than were sent
+
+NoAnswerError is a TimeoutError, too.
 """
 
 from teltonika.codecs import TeltonikaError
@@ -22,7 +24,7 @@ class ImeiRejectedError(DeviceError):
     """The server answered the IMEI with 00."""
 
 
-class NoAnswerError(DeviceError):
+class NoAnswerError(DeviceError, TimeoutError):
     """The server said nothing in time."""
 
 

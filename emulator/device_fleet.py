@@ -7,6 +7,7 @@ from typing import Self
 from teltonika.codecs import consecutive_imeis
 from teltonika.emulator.device import DEFAULT_IMEI, Device
 from teltonika.emulator.tls import TlsSettings
+from teltonika.emulator.unit import Answers
 
 
 class DeviceFleet:
@@ -28,6 +29,7 @@ class DeviceFleet:
         seed: int = 0,
         timeout_s: float = 10.0,
         tls: TlsSettings | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.devices = [
             Device(
@@ -39,6 +41,7 @@ class DeviceFleet:
                 seed=seed,
                 timeout_s=timeout_s,
                 tls=tls,
+                answers=answers,
             )
             for one in consecutive_imeis(imei, count)
         ]

@@ -56,7 +56,8 @@ class Drive:
     about stands among the IO elements of its record, and nowhere else, but that a tracker without
     its battery and one that is towed say so in all records.
 
-    With ``layout`` records have the elements of a profile, else those of an FMB120.
+    With ``layout`` records have the elements of a profile, and no events that its model does not
+    know; else they are those of an FMB120.
 
     Without a GNSS fix a record repeats the place of the last one that had it.
     """
@@ -121,6 +122,11 @@ class Drive:
     def __iter__(self) -> "Drive":
         return self
 
+    @property
+    def next_timestamp_ms(self) -> int:
+        """Of the record that comes next."""
+        return self._start_ms + round(self._index * self._period_s * 1000)
+
     def unplug(self) -> None:
         """The vehicle's battery is disconnected: an event, and an external voltage of 0."""
         self._plug(unplugged=True)
@@ -151,23 +157,33 @@ class Drive:
 
     def panic(self) -> None:
         """The panic button on digital input 1 is pressed: the next record has priority panic."""
-        self._pending[DIGITAL_INPUT_1] = DrivingEvent(
-            DIGITAL_INPUT_1, ((DIGITAL_INPUT_1, 1),), Priority.PANIC
-        )
+        self._happened(DrivingEvent(DIGITAL_INPUT_1, ((DIGITAL_INPUT_1, 1),), Priority.PANIC))
 
     def _plug(self, *, unplugged: bool) -> None:
         if unplugged != self._unplugged:
             self._unplugged = unplugged
-            self._pending[UNPLUG] = DrivingEvent(UNPLUG, ((UNPLUG, int(unplugged)),))
+            self._happened(DrivingEvent(UNPLUG, ((UNPLUG, int(unplugged)),)))
+
+    def _happened(self, event: DrivingEvent) -> None:
+        """Let ``event`` wait for a record, if the model knows such an event."""
+        if self._knows(event.io_id):
+            self._pending[event.io_id] = event
+
+    def _knows(self, io_id: int) -> bool:
+        """Whether the model makes events of this element."""
+        return self._layout is None or io_id in self._layout.event_ids
 
     def __next__(self) -> AvlRecord:
         vehicle = self.vehicle
         if self._index:
             self._move_on()
-        timestamp_ms = self._start_ms + round(self._index * self._period_s * 1000)
+        timestamp_ms = self.next_timestamp_ms
         self._index += 1
 
         event = self._event()
+        event_io_id = event.io_id if event else 0
+        if event and self._layout is not None:
+            event_io_id = self._layout.event_ids[event_io_id]
         reason = None
         if self._generation_type:
             reason = event.generation_type if event else GenerationType.PERIODICAL
@@ -181,7 +197,7 @@ class Drive:
             round(degrees(vehicle.heading)) % 360,
             self._satellites,
             speed,
-            event.io_id if event else 0,
+            event_io_id,
             reason,
             self._io(speed, event.elements if event else ()),
         )
@@ -199,22 +215,22 @@ class Drive:
         elif self._towed:
             self._untripped_m += vehicle.trip_m - trip_m
         for event in self._watch.look(vehicle, self._period_s):
-            self._pending[event.io_id] = event
+            self._happened(event)
 
     def _event(self) -> DrivingEvent | None:
         """Panic, then a change of ignition or else of movement, then what waits, as it came."""
         ignition = self.vehicle.ignition and not self._towed
         movement = self.vehicle.speed > 0
         changed = None
-        if movement != self._movement:
+        if movement != self._movement and self._knows(MOVEMENT):
             changed = DrivingEvent(MOVEMENT)
-        if ignition != self._ignition:
+        if ignition != self._ignition and self._knows(IGNITION):
             changed = DrivingEvent(IGNITION)
         self._ignition, self._movement = ignition, movement
         towing = movement and not ignition
         if towing != self._towing:
             self._towing = towing
-            self._pending[TOWING] = DrivingEvent(TOWING, ((TOWING, int(towing)),))
+            self._happened(DrivingEvent(TOWING, ((TOWING, int(towing)),)))
         if not self._pending:
             return changed
         panic = self._pending.pop(DIGITAL_INPUT_1, None)

@@ -24,6 +24,12 @@ class AckRefused(msgspec.Struct, frozen=True):
     found: int
 
 
+class BytesAnswered(msgspec.Struct, frozen=True):
+    """The ACK of bytes that were sent as they are: right, whatever number it has."""
+
+    record_count: int
+
+
 class CommandExecuted(msgspec.Struct, frozen=True):
     """The device did what the command said."""
 
@@ -58,6 +64,7 @@ DeviceEvent = (
     ImeiAccepted
     | PacketDelivered
     | AckRefused
+    | BytesAnswered
     | CommandExecuted
     | CommandRefused
     | CommandIgnored

@@ -44,7 +44,7 @@ class FaultyLink(DeviceLink):
         self._twin_wanted = False
 
     def inject(self, fault: Fault) -> None:
-        """Let the next packet have this fault."""
+        """Let the next packet that can have this fault have it."""
         self._line.inject(fault)
 
     async def run(self) -> DeviceReport:
@@ -88,13 +88,16 @@ class FaultyLink(DeviceLink):
 
     def _queue_next(self) -> None:
         faults = self._drawn or frozenset()
-        packets = 2 if Fault.COALESCE in faults else 1
-        self._due += (packets - 1) * self._settings.interval_s
+        sent = self.device.report.packets_sent
         self.device.send_next(
-            packets=packets,
+            packets=2 if Fault.COALESCE in faults else 1,
             copies=2 if Fault.DUPLICATE in faults else 1,
             clock_off_ms=self._line.clock_off_ms(faults),
         )
+        if self.device.report.packets_sent - sent > 1:
+            self._due += self._settings.interval_s
+        else:
+            self._drawn = faults - {Fault.COALESCE}  # there was no other to come with
 
     def _accepted(self) -> None:
         super()._accepted()

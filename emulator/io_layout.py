@@ -13,10 +13,17 @@ _STEPS = 50
 class IoLayout:
     """The elements of ``profile``: values that the drive knows from there, others that wander."""
 
-    __slots__ = ("_elements", "_rng", "_values")
+    __slots__ = ("_fixed", "_rng", "_values", "_variable", "event_ids")
 
     def __init__(self, profile: Profile, rng: Random) -> None:
-        self._elements = profile.elements
+        self._fixed = [(one, one.width) for one in profile.elements if one.width is not None]
+        self._variable = tuple(
+            (element.io_id, element.content)
+            for element in profile.elements
+            if element.width is None
+        )
+        self.event_ids = profile.event_ids
+        """The drive's ids to the model's, of what can be an event there."""
         self._rng = rng
         self._values = {
             element.io_id: rng.randint(element.low, element.high) for element in profile.elements
@@ -24,20 +31,20 @@ class IoLayout:
 
     def arrange(self, known: dict[int, int], event: dict[int, int]) -> IoElements:
         """``known``: the drive's values by its own ids. ``event``: one-byte elements that this
-        record has besides."""
+        record has besides, where the model knows them."""
         counts = dict.fromkeys(FIXED_WIDTHS, 0)
         pairs: list[int] = []
-        more = dict(event)
-        for element in self._elements:
+        more = {io_id: value for io_id, value in event.items() if io_id in self.event_ids}
+        for element, width in self._fixed:
             value = more.pop(element.io_id, None)
             if value is None:
                 value = self._next(element) if element.driven is None else known[element.driven]
-            counts[element.width] += 1
-            pairs += (element.io_id, value & ((1 << 8 * element.width) - 1))
+            counts[width] += 1
+            pairs += (element.io_id, value & ((1 << 8 * width) - 1))
         counts[1] += len(more)
         events = [number for one in more.items() for number in one]
         n1, n2, n4, n8 = counts.values()
-        return IoElements((n1, n2, n4, n8), (*events, *pairs))
+        return IoElements((n1, n2, n4, n8), (*events, *pairs), self._variable)
 
     def _next(self, element: Element) -> int:
         """A value near the one before."""

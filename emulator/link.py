@@ -33,9 +33,6 @@ SETTLE_S = 0.5
 """Four zero bytes with nothing behind them for so long are an ACK of no records, not the beginning
 of a command."""
 
-LOOK_S = 1.0
-"""How often a device with a buffer of records looks whether there is one to make."""
-
 JITTER = 0.1
 """Of the interval: by so much at most a device of a fleet sends later than is due."""
 
@@ -403,7 +400,7 @@ class DeviceLink:
             self._send_next()
             self._due = self._loop.time()
         else:
-            self._due = self._loop.time() + LOOK_S
+            self._due = self._began + buffer.next_look_ms / 1000
 
     def _queue_next(self) -> None:
         self.device.send_next()

@@ -15,10 +15,9 @@ comes in an event, as a whole frame: when it goes out is not the device's concer
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
@@ -45,6 +44,7 @@ from teltonika.codecs import DeviceEvent as ConnectionEvent
 from teltonika.emulator.commands import Effect, execute
 from teltonika.emulator.events import (
     AckRefused,
+    BytesAnswered,
     CommandExecuted,
     CommandIgnored,
     CommandRefused,
@@ -121,7 +121,7 @@ TRANSITIONS: dict[tuple[DeviceState, Action], DeviceState] = {
 """Every move a device can make. Any other is a mistake of the caller: RuntimeError."""
 
 
-class _Packet(NamedTuple):
+class _Packet(msgspec.Struct, frozen=True, gc=False):
     encoded: bytes
     record_count: int
 
@@ -177,7 +177,8 @@ class DeviceMachine:
         self._records_left = record_count
         self._connection = DeviceConnection()
         self._unacknowledged: deque[_Packet] = deque()
-        self._awaited: deque[_Packet] = deque()  # copies on this connection without an answer
+        # copies on this connection without an answer; None is for bytes that may get any
+        self._awaited: deque[_Packet | None] = deque()
         self._ignores_acks = False
         self._refused_in_a_row = 0
 
@@ -237,26 +238,34 @@ class DeviceMachine:
         """
         self._after(Action.SEND)  # raises before a record is taken that could not be sent
         for _ in range(packets):
-            packet = self._next_packet(clock_off_ms)
-            if packet is None:
+            if not self._make_packet(clock_off_ms):
                 break
-            self._unacknowledged.append(packet)
         if not self._unacknowledged:
             self._move(Action.FINISH)
             return
-        self._send([packet for packet in self._unacknowledged for _ in range(copies)])
+        self._send(self._unacknowledged, copies)
+
+    def send_bytes(self, data: bytes) -> None:
+        """Queue these very bytes, right or wrong; the next ACK answers them, whatever it says.
+
+        They are no records of the device's own: they count nowhere, and are not sent again.
+        """
+        self._move(Action.SEND)
+        self._awaited.append(None)
+        self._connection.send_packet(data)
 
     def ignore_acks(self) -> None:
         """Take no ACK for one any more, until the connection has ended."""
         self._ignores_acks = True
 
-    def _next_packet(self, clock_off_ms: int) -> _Packet | None:
+    def _make_packet(self, clock_off_ms: int) -> bool:
+        """Whether there was a record left to make one of."""
         count = self.records_per_packet
         if self._records_left is not None:
             count = min(count, self._records_left)
         batch = tuple(islice(self.records, count))
         if not batch:
-            return None
+            return False
         if clock_off_ms:
             batch = tuple(_with_clock_off(record, clock_off_ms) for record in batch)
         packet = encode_packet(self.codec, batch)
@@ -271,7 +280,8 @@ class DeviceMachine:
         self.unit.last_record = batch[-1]
         self.report.packets_sent += 1
         self.report.records_sent += len(batch)
-        return _Packet(packet, len(batch))
+        self._unacknowledged.append(_Packet(packet, len(batch)))
+        return True
 
     def restart(self, complaint: str = "it starts again") -> None:
         """Start again, whatever it was doing: wants its connection closed, if it has one."""
@@ -332,6 +342,10 @@ class DeviceMachine:
         if self._ignores_acks:
             return
         packet = self._awaited.popleft()
+        if packet is None:
+            self._move(Action.ANSWER)
+            events.append(BytesAnswered(accepted))
+            return
         if accepted != packet.record_count:
             self.report.wrong_acks += 1
             events.append(AckRefused(packet.record_count, accepted))
@@ -380,13 +394,14 @@ class DeviceMachine:
     def _resend(self, packet: _Packet) -> None:
         self.report.packets_resent += 1
         self.report.records_resent += packet.record_count
-        self._send([packet])
+        self._send((packet,))
 
-    def _send(self, packets: list[_Packet]) -> None:
+    def _send(self, packets: Iterable[_Packet], copies: int = 1) -> None:
         self._move(Action.SEND)
-        self._awaited.extend(packets)
         for packet in packets:
-            self._connection.send_packet(packet.encoded)
+            for _ in range(copies):
+                self._awaited.append(packet)
+                self._connection.send_packet(packet.encoded)
 
     def _break_off(self, complaint: str) -> None:
         self._move(Action.BREAK_OFF)

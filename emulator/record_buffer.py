@@ -18,8 +18,8 @@ class RecordBuffer:
 
     __slots__ = (
         "_draining",
+        "_events",
         "_kept_ms",
-        "_next",
         "_next_send_ms",
         "_pace",
         "_paces",
@@ -27,7 +27,6 @@ class RecordBuffer:
         "_report",
         "_roaming",
         "_start_ms",
-        "_urgent",
         "drive",
     )
 
@@ -39,11 +38,10 @@ class RecordBuffer:
         self._report = report
         self._roaming = roaming
         self._records: deque[AvlRecord] = deque()
-        self._next = next(drive)
-        self._start_ms = self._next.timestamp_ms
+        self._start_ms = drive.next_timestamp_ms
         self._kept_ms: int | None = None  # when the last record was made
         self._pace = paces.stopped
-        self._urgent = False  # an event waits
+        self._events = 0  # among the records
         self._draining = False  # a sending has begun, and goes on until nothing waits
         self._next_send_ms = 0.0
 
@@ -56,12 +54,25 @@ class RecordBuffer:
     def __next__(self) -> AvlRecord:
         if not self._records:
             raise StopIteration
-        return self._records.pop() if self._paces.newest_first else self._records.popleft()
+        newest_first = self._paces.newest_first
+        record = self._records.pop() if newest_first else self._records.popleft()
+        self._events -= _is_event(record)
+        return record
+
+    @property
+    def next_ms(self) -> int:
+        """When the drive's next record is made."""
+        return self.drive.next_timestamp_ms - self._start_ms
+
+    @property
+    def next_look_ms(self) -> float:
+        """When there may be something to record or to send, and not before."""
+        return min(self.next_ms, self._next_send_ms) if self._records else self.next_ms
 
     def advance(self, now_ms: float, *, asleep: bool = False) -> None:
         """Let the vehicle drive on until ``now_ms``; what it does asleep is not recorded."""
-        while (at_ms := self._next.timestamp_ms - self._start_ms) <= now_ms:
-            record, self._next = self._next, next(self.drive)
+        while (at_ms := self.next_ms) <= now_ms:
+            record = next(self.drive)
             if not asleep:
                 self._look_at(record, at_ms)
 
@@ -69,32 +80,38 @@ class RecordBuffer:
         """Whether a packet is to be sent now."""
         if not self._records:
             if self._draining:
-                self._draining = self._urgent = False
+                self._draining = False
                 self._next_send_ms = now_ms + self._pace.send_period_s * 1000
             return False
-        self._draining = self._draining or self._urgent or now_ms >= self._next_send_ms
+        self._draining = self._draining or self._events > 0 or now_ms >= self._next_send_ms
         return self._draining
 
     def clear(self) -> int:
         """Forget what waits; how many records that were."""
         count = len(self._records)
         self._records.clear()
+        self._events = 0
         return count
 
     def _look_at(self, record: AvlRecord, at_ms: int) -> None:
-        self._pace = self._pace_of(record)
+        self._pace = self._pace_now()
         period_ms = self._pace.record_period_s * 1000
-        is_event = record.event_io_id != 0
+        is_event = _is_event(record)
         if not is_event and self._kept_ms is not None and at_ms < self._kept_ms + period_ms:
             return
         self._kept_ms = at_ms
-        self._urgent = self._urgent or is_event
+        self._events += is_event
         self._records.append(record)
         if len(self._records) > self._paces.buffer_size:
-            self._records.popleft()
+            self._events -= _is_event(self._records.popleft())
             self._report.records_overwritten += 1
 
-    def _pace_of(self, record: AvlRecord) -> Pace:
+    def _pace_now(self) -> Pace:
+        """By the vehicle, not by a record: without a GNSS fix that says a speed of 0."""
         if self._roaming:
             return self._paces.roaming
-        return self._paces.moving if record.speed else self._paces.stopped
+        return self._paces.moving if self.drive.vehicle.speed > 0 else self._paces.stopped
+
+
+def _is_event(record: AvlRecord) -> bool:
+    return record.event_io_id != 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 from teltonika.emulator.programs import outputs
 
 STREAM = "telemetry:teltonika"
+START_S = 30.0
+"""For a server until it listens."""
 STOP_S = 30.0
 """For a server that is told to end."""
 
@@ -62,7 +65,7 @@ def running_server(folder: Path, *options: str) -> Iterator[ServerProcess]:
     """A server with its data and its log in ``folder``, on a free port of 127.0.0.1.
 
     ``options`` are more options of `teltonika serve`. Raises RuntimeError with its log where it
-    does not start, or does not end well.
+    does not listen within `START_S`, or does not end well.
     """
     log = folder / "serve.log"
     command = [*_PROGRAM, "serve", "--host", "127.0.0.1", "--port", "0"]
@@ -74,7 +77,11 @@ def running_server(folder: Path, *options: str) -> Iterator[ServerProcess]:
         ) as process,
     ):
         try:
-            line = process.stdout.readline() if process.stdout else b""
+            assert process.stdout is not None
+            if not select.select([process.stdout], [], [], START_S)[0]:
+                complaint = f"the server did not listen within {START_S:g} s"
+                raise RuntimeError(f"{complaint}:\n{log.read_text()}")
+            line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the server did not start:\n{log.read_text()}")
             yield ServerProcess(json.loads(line), log)

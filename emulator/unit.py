@@ -1,6 +1,6 @@
 """The tracker in the car, beside the records it makes: what a command can ask for or change."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 
 from teltonika.codecs import AvlRecord
@@ -13,6 +13,13 @@ FMB120_VERSION = (
 )
 
 
+Answers = Mapping[str, str] | Callable[[str], str | None]
+"""From the text of a command to that of its answer; an empty one is not sent.
+
+Where there is none, the device does and answers what it would without them.
+"""
+
+
 class Unit:
     """One device's memory, outputs and numbers. It has no clock: `tick` says what time it is.
 
@@ -21,6 +28,7 @@ class Unit:
     """
 
     __slots__ = (
+        "answers",
         "cell_id",
         "getver",
         "iccid",
@@ -45,6 +53,8 @@ class Unit:
     ) -> None:
         rng = rng or Random(imei)  # noqa: S311 - not to be secret, but the same again
         self.imei = imei
+        self.answers: Answers = {}
+        """In place of the device's."""
         self.getver = getver
         """The answer to that command; `VERSION_FIELDS` in braces."""
         self.now_ms = now_ms
@@ -62,6 +72,11 @@ class Unit:
         self.mac = f"60BDD0{rng.randrange(1 << 24):06X}"
         self.lac = rng.randint(1, 65_533)
         self.cell_id = rng.randint(1, 65_535)
+
+    def own_answer(self, command: str) -> str | None:
+        """The one of ``answers``; None where the device's stands."""
+        answers = self.answers
+        return answers.get(command) if isinstance(answers, Mapping) else answers(command)
 
     @property
     def uptime_s(self) -> int:

@@ -151,20 +151,22 @@ class CaptureDecoder:
         if segment.flags & SYN and not segment.data:
             self._marks.pop(key, None)
             self._marks.pop((True, back), None)
-            opener = back if segment.flags & ACK else flow
-            opening = self._openings.pop(opener, []) if opener is back else []
-            self._openings[opener] = [*opening, (segment, time, number)]
+            if segment.flags & ACK:
+                opening = self._openings.pop(back, [])
+                self._openings[back] = [*opening[:1], (segment, time, number)]
+            else:
+                self._openings[flow] = [(segment, time, number)]
             if len(self._openings) > _MAX_MARKS:
                 del self._openings[next(iter(self._openings))]
             return None
         if key in self._marks or not (segment.data or segment.missing):
             return None
-        opening = self._openings.pop(flow, None) or self._openings.pop(back, [])
+        opening = self._openings.pop(flow, []) or self._openings.pop(back, [])
         first = opening[0] if opening else (segment, time, number)
         known = self._begin((True, first[0].flow), *first)
-        for each in opening:
+        for opened, opened_time, opened_number in opening:
             if known[0] in self._open:
-                self._add(*known, *each)
+                self._add(*known, opened, opened_time, opened_number)
         return known if known[0] in self._open else None
 
     def _begin(

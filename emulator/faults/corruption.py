@@ -30,7 +30,7 @@ def _with_byte(data: bytes, place: int, value: int) -> bytes:
     return data[:place] + bytes((value,)) + data[place + 1 :]
 
 
-CORRUPTIONS = (Fault.CRC, Fault.LENGTH, Fault.COUNTS, Fault.GARBAGE)
+CORRUPTIONS = (Fault.COUNTS, Fault.CRC, Fault.LENGTH, Fault.GARBAGE)
 """In the order in which they are done to one packet."""
 BROKEN = frozenset((Fault.CRC, Fault.LENGTH, Fault.COUNTS))
 """Of those, the ones after which no server may acknowledge."""

@@ -44,22 +44,25 @@ class FaultLine:
         self._source.began_s = now_s
 
     def inject(self, fault: Fault) -> None:
-        """Let it strike the next packet."""
+        """Let it strike the next packet that can have it."""
         self._source.inject(fault)
 
     def draw(self, now_s: float, *, again: bool = False) -> frozenset[Fault]:
-        """What strikes the packet that is due now, the first time or ``again``."""
+        """What is to strike the packet that is due now, the first time or ``again``.
+
+        A storm comes in its place, and has come with that; all else comes with `strike`.
+        """
         faults = self._source.draw(now_s)
         if again:
             faults -= _THE_FIRST_TIME
         if Fault.STORM in faults:
-            faults = _IN_ITS_PLACE
             self.storm_left = STORM_CONNECTIONS
-        elif not faults.isdisjoint(CORRUPTIONS):
+            self._struck(_IN_ITS_PLACE)
+            return _IN_ITS_PLACE
+        if not faults.isdisjoint(CORRUPTIONS):
             faults -= _OF_SEVERAL
-        for fault in faults:
-            self._report.faults[fault.value] = self._report.faults.get(fault.value, 0) + 1
-        return faults
+        endings = [fault for fault in _AT_THE_END if fault in faults]
+        return faults.difference(endings[1:])
 
     def clock_off_ms(self, faults: frozenset[Fault]) -> int:
         """How wrong the clock is."""
@@ -67,12 +70,18 @@ class FaultLine:
 
     def strike(self, faults: frozenset[Fault], data: bytes, now_s: float) -> None:
         """``data`` is to be written, with these faults: see `due_s`."""
+        self._struck(faults)
         for fault in CORRUPTIONS:
             if fault in faults:
                 data = corrupt(fault, data, self._rng)
         self.broken = not faults.isdisjoint(BROKEN)
         self._pieces.extend(shape(faults, data, now_s, self._rng))
         self.ending = next((fault for fault in _AT_THE_END if fault in faults), None)
+
+    def _struck(self, faults: frozenset[Fault]) -> None:
+        self._source.struck(faults)
+        for fault in faults:
+            self._report.faults[fault.value] = self._report.faults.get(fault.value, 0) + 1
 
     @property
     def due_s(self) -> float:

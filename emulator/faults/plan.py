@@ -48,7 +48,7 @@ class Fault(Enum):
 
 class FaultPlan(msgspec.Struct, frozen=True):
     """Faults with a probability (0 to 1), and those with a moment: each once, with the first
-    packet so many seconds after the device began."""
+    packet that can have it, so many seconds after the device began."""
 
     chances: dict[Fault, float] = {}
     moments: tuple[tuple[float, Fault], ...] = ()

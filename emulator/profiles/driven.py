@@ -19,3 +19,16 @@ DRIVEN = {
     "Trip Odometer": 199,
 }
 """Names in the IO dictionary to the ids that the drive calls them by; a model may have others."""
+
+EVENTS = {
+    "Digital Input 1": 1,
+    "Geofence zone 01": 155,
+    "Towing": 246,
+    "Unplug": 252,
+    "Green driving type": 253,
+    "Green Driving Value": 254,
+    "Over Speeding": 255,
+}
+"""The same of elements that an event brings into its record."""
+CHANGES = frozenset((DRIVEN["Ignition"], DRIVEN["Movement"]))
+"""Elements of every record whose change is an event."""

@@ -16,9 +16,9 @@ from teltonika.codecs.findings import (
     FoundImei,
     FoundMessage,
     FoundPing,
-    find_packets,
 )
 from teltonika.codecs.hextext import HexTextError, parse_hex_text
+from teltonika.codecs.packet_finder import find_packets
 
 
 def check_findings(stream: Stream) -> None:

@@ -25,11 +25,14 @@ from teltonika.codecs import (
     ServerEvent,
     crc16_ibm,
     decode_packet,
+    describe_record,
     encode_imei,
     encode_message,
     encode_packet,
 )
-from teltonika.codecs.findings import FoundError, find_packets
+from teltonika.codecs.findings import FoundError
+from teltonika.codecs.io_catalog import io_catalog
+from teltonika.codecs.packet_finder import find_packets
 
 IMEI = "356307042441013"
 PING = b"\xff"
@@ -163,3 +166,12 @@ def test_findings_are_in_order_and_no_byte_is_in_two(data: bytes) -> None:
         end = finding.offset + finding.length
         assert end <= len(data)
     assert end == len(data)
+
+
+@given(codecs_and_records(), st.sampled_from([None, *sorted(io_catalog().models)]))
+def test_whatever_a_record_holds_can_be_described(
+    drawn: tuple[AvlCodec, list[AvlRecord]], model: str | None
+) -> None:
+    for record in drawn[1]:
+        for element, meaning in zip(record.io, describe_record(record.io, model), strict=True):
+            assert meaning is None or (meaning.id, type(meaning.text)) == (element.id, str)

@@ -15,7 +15,7 @@ from teltonika.codecs import (
     encode_imei,
     encode_packet,
 )
-from teltonika.codecs.findings import find_packets
+from teltonika.codecs.packet_finder import find_packets
 
 IMEI = "356307042441013"
 DEFECTIVE = [*of_kind("error"), *of_kind("error", transport="udp")]

@@ -2,11 +2,20 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
-from tiny_server import Answer, TinyServer
+from tiny_server import IMEI_SIZE, Answer, TinyServer
 
-from teltonika.codecs import AVL_CODECS, AvlRecord, decode_packet, encode_packet
+from teltonika.codecs import (
+    AVL_CODECS,
+    COMMAND_CODECS,
+    AvlRecord,
+    decode_packet,
+    encode_message,
+    encode_packet,
+)
 from teltonika.emulator import (
     Device,
     DeviceFleet,
@@ -15,9 +24,51 @@ from teltonika.emulator import (
     NotConnectedError,
     WrongAckError,
 )
+from teltonika.emulator.device import DEFAULT_IMEI
 
 RECORD = AvlRecord(1_760_000_000_000, 0, 252_800_000, 546_870_000, 100, 90, 12, 50)
+PACKET = encode_packet(AVL_CODECS.by_name("8"), (RECORD, RECORD))
 SHORT_S = 0.2
+
+
+def ack(records: int) -> bytes:
+    return records.to_bytes(4)
+
+
+def command(text: str) -> bytes:
+    return encode_message(COMMAND_CODECS.by_name("12").command(text, DEFAULT_IMEI))
+
+
+class Peer:
+    """The server's end of a connection, once the IMEI is there: a test speaks on it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.write = writer.write
+
+
+Peers = asyncio.Queue[Peer]
+
+
+@asynccontextmanager
+async def server_by_hand(welcome: bytes = b"\x01") -> AsyncIterator[tuple[int, Peers]]:
+    """A server that says ``welcome`` to every IMEI: its port, and its connections."""
+    peers = Peers()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readexactly(IMEI_SIZE)
+        writer.write(welcome)
+        peers.put_nowait(Peer(reader, writer))
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], peers
+        for writer in writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 async def test_it_sends_so_many_records_and_each_packet_is_acknowledged() -> None:
@@ -99,11 +150,125 @@ async def test_what_was_not_acknowledged_goes_out_again_after_connect() -> None:
 
 
 async def test_raw_bytes_and_what_was_acknowledged_of_them() -> None:
-    packet = encode_packet(AVL_CODECS.by_name("8"), (RECORD, RECORD))
     async with TinyServer() as server, Device(port=server.port) as device:
-        assert await device.send_packet(packet) == 2
+        assert await device.send_packet(PACKET) == 2
         await device.send(1)
-    assert server.connections[0].packets[0] == packet
+        assert device.report.wrong_acks == 0
+    assert server.connections[0].packets[0] == PACKET
+
+
+async def test_no_answer_to_a_broken_packet_is_wrong() -> None:
+    async with server_by_hand() as (port, peers), Device(port=port) as device:
+        peer = await peers.get()
+        async with asyncio.TaskGroup() as group:
+            sent = group.create_task(device.send_packet(PACKET[:-1] + b"!"))
+            await peer.reader.readexactly(len(PACKET))
+            peer.write(ack(0))
+        assert sent.result() == 0
+        assert device.report.wrong_acks == 0
+
+
+@pytest.mark.parametrize("unasked", [ack(7), ack(0)])
+async def test_an_ack_that_nobody_asked_for_is_no_answer_to_what_comes_later(
+    unasked: bytes,
+) -> None:
+    async with server_by_hand() as (port, peers), Device(port=port) as device:
+        peer = await peers.get()
+        peer.write(command("unknown") + unasked)
+        await device.next_command()
+        async with asyncio.TaskGroup() as group:
+            sent = group.create_task(device.send_packet(PACKET))
+            await peer.reader.readexactly(len(PACKET))
+            peer.write(ack(2))
+        assert sent.result() == 2
+        assert device.report.wrong_acks == 1
+
+
+async def test_after_a_cancelled_send_the_next_one_waits_for_both_acks() -> None:
+    async with TinyServer() as server, Device(port=server.port) as device:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await device.send(1)
+        await device.send(1)
+        assert device.sent == device.acked == len(server.connections[0].packets)
+        assert device.report.wrong_acks == 0
+
+
+async def test_after_a_cancelled_send_packet_its_ack_is_not_taken_for_the_next_one_s() -> None:
+    async with TinyServer() as server, Device(port=server.port) as device:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await device.send_packet(PACKET)
+        await device.send(1)
+        assert (device.acked, device.report.wrong_acks) == (1, 0)
+
+
+async def test_what_two_tasks_send_goes_out_one_after_the_other() -> None:
+    async with TinyServer() as server, Device(port=server.port) as device:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(device.send(3))
+            group.create_task(device.send([RECORD, RECORD]))
+            raw = group.create_task(device.send_packet(PACKET))
+        assert (device.acked, raw.result(), device.report.wrong_acks) == (5, 2, 0)
+    packets = server.connections[0].packets
+    assert [len(decode_packet(packet).records) for packet in packets] == [1, 1, 1, 1, 1, 2]
+
+
+async def test_two_may_close_at_once() -> None:
+    async with TinyServer() as server, Device(port=server.port) as device:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(device.close())
+            group.create_task(device.close())
+        assert not device.connected
+        with pytest.raises(NotConnectedError, match="there is no connection"):
+            await device.send(1)
+
+
+async def test_a_send_whose_connection_is_closed_says_so() -> None:
+    async with server_by_hand() as (port, peers), Device(port=port) as device:
+        peer = await peers.get()
+        sending = asyncio.create_task(device.send(1))
+        await peer.reader.readexactly(1)
+        await device.close()
+        with pytest.raises(NotConnectedError, match="there is no connection"):
+            await sending
+
+
+async def test_after_a_cancelled_connect_there_is_no_connection() -> None:
+    async with TinyServer() as server:
+        device = Device(port=server.port)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await device.connect()
+        assert not device.connected
+        async with device:
+            await device.send(1)
+            assert device.acked == 1
+
+
+async def test_after_a_connect_cancelled_before_its_answer_there_is_no_connection() -> None:
+    async with server_by_hand(welcome=b"") as (port, peers):
+        device = Device(port=port)
+        connecting = asyncio.create_task(device.connect())
+        peer = await peers.get()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        assert not device.connected
+        assert await peer.reader.read() == b""
+
+
+async def test_a_device_that_is_told_to_start_again_tells_the_command_and_leaves() -> None:
+    async with server_by_hand() as (port, peers), Device(port=port) as device:
+        peer = await peers.get()
+        peer.write(command("cpureset"))
+        assert await device.next_command() == "cpureset"
+        assert await peer.reader.read() == b""
+        with pytest.raises(NotConnectedError, match="it starts again, as told"):
+            await device.next_command()
+        await device.connect()
+        assert device.connected
 
 
 async def test_an_ack_of_no_records_is_an_answer() -> None:
@@ -120,6 +285,59 @@ async def test_an_ack_of_no_records_is_an_answer() -> None:
     async with server, Device(port=port) as device:
         with pytest.raises(WrongAckError, match="expected an ACK of 1 records, found 0"):
             await device.send(1)
+
+
+async def test_a_command_that_does_not_come_is_a_time_out_and_the_connection_stands() -> None:
+    async with TinyServer() as server, Device(port=server.port) as device:
+        with pytest.raises(TimeoutError, match=f"{device.imei} at .*: no command within 0.01 s"):
+            await device.next_command(timeout_s=0.01)
+        await device.send(1)
+        assert device.acked == 1
+
+
+async def answers_to(peer: Peer, *commands: str) -> list[str]:
+    """What the device answers to each, in codec 12."""
+    answers = []
+    for text in commands:
+        peer.write(command(text))
+        head = await peer.reader.readexactly(8)
+        rest = await peer.reader.readexactly(int.from_bytes(head[4:]) + 4)
+        answers.append(COMMAND_CODECS.by_name("12").decode_data(rest[:-4]).text)
+    return answers
+
+
+async def test_answers_of_one_s_own_come_before_the_device_s() -> None:
+    own = {"getinfo": "all is well", "cpureset": "not now", "honk": "done"}
+    async with server_by_hand() as (port, peers), Device(port=port, answers=own) as device:
+        said = await answers_to(await peers.get(), *own, "getimeiccid")
+        assert said[:3] == list(own.values())
+        assert device.imei in said[3]
+        assert device.connected
+        assert (device.report.commands_executed, device.report.answers) == (4, 4)
+
+
+async def test_own_answers_may_be_made_when_the_command_comes() -> None:
+    def echo(text: str) -> str | None:
+        return text.upper() if text.startswith("say ") else None
+
+    async with (
+        server_by_hand() as (port, peers),
+        DeviceFleet(1, port=port, answers=echo) as fleet,
+    ):
+        said = await answers_to(await peers.get(), "say it", "readio 999")
+        assert said == ["SAY IT", "IO ID:999 Value:0"]
+        assert await fleet.devices[0].next_command() == "say it"
+
+
+async def test_what_goes_wrong_in_an_own_answer_is_raised_where_the_test_waits() -> None:
+    def broken(text: str) -> str:
+        raise LookupError(text)
+
+    async with server_by_hand() as (port, peers), Device(port=port, answers=broken) as device:
+        (await peers.get()).write(command("getver"))
+        with pytest.raises(LookupError, match="getver"):
+            await device.next_command()
+        assert device.connected
 
 
 async def test_a_fleet_sends_together() -> None:

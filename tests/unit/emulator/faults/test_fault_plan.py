@@ -51,7 +51,18 @@ def test_a_moment_strikes_once_and_an_injection_at_once() -> None:
     assert source.draw(129.9) == frozenset()
     source.inject(Fault.CUT)
     assert source.draw(131.0) == {Fault.RESET, Fault.CUT}
+    source.struck(frozenset((Fault.RESET, Fault.CUT)))
     assert source.draw(132.0) == frozenset()
+
+
+def test_what_must_strike_waits_until_it_has() -> None:
+    source = FaultSource(parse_faults(["rst@5,rst@6"]), Random(1))
+    for _ in range(2):
+        assert source.draw(7.0) == {Fault.RESET}
+        source.struck(frozenset((Fault.CRC,)))
+        assert source.draw(7.0) == {Fault.RESET}
+        source.struck(frozenset((Fault.CRC, Fault.RESET)))
+    assert source.draw(8.0) == frozenset()
 
 
 def test_no_luhn_is_drawn_for_each_device() -> None:
@@ -62,15 +73,58 @@ def test_no_luhn_is_drawn_for_each_device() -> None:
     assert wrong.imei == wrong.report.imei == "356307042441014"
 
 
+def struck(line: FaultLine, now_s: float, *, again: bool = False) -> set[Fault]:
+    """What a packet has that is due and written now."""
+    faults = line.draw(now_s, again=again)
+    if Fault.STORM not in faults:
+        line.strike(faults, bytes(20), now_s)
+    return set(faults)
+
+
+def line_with(plan: FaultPlan) -> FaultLine:
+    return FaultLine(plan, Random(1), DeviceReport(imei=""))
+
+
+def test_a_moment_waits_for_a_packet_that_can_have_the_fault() -> None:
+    line = line_with(parse_faults(["twin@5"]))
+    assert struck(line, 6.0, again=True) == set()
+    assert struck(line, 7.0) == {Fault.TWIN}
+    assert struck(line, 8.0) == set()
+
+
+def test_what_a_storm_comes_instead_of_follows_it() -> None:
+    line = line_with(parse_faults(["storm@5,rst@5"]))
+    assert struck(line, 5.0) == {Fault.STORM}
+    assert struck(line, 5.0) == {Fault.RESET}
+    assert struck(line, 5.0) == set()
+
+
+def test_what_cannot_come_together_comes_one_after_the_other() -> None:
+    line = line_with(FaultPlan())
+    for fault in (Fault.CRC, Fault.DUPLICATE, Fault.CUT, Fault.RESET, Fault.HALF_OPEN):
+        line.inject(fault)
+    assert struck(line, 0.0) == {Fault.CRC, Fault.CUT}
+    assert struck(line, 0.0, again=True) == {Fault.RESET}
+    assert struck(line, 0.0) == {Fault.DUPLICATE, Fault.HALF_OPEN}
+    assert struck(line, 0.0) == set()
+
+
+def test_only_what_strikes_is_counted() -> None:
+    report = DeviceReport(imei="")
+    line = FaultLine(parse_faults(["cut=1,rst=1"]), Random(1), report)
+    line.draw(0.0)
+    assert report.faults == {}
+    struck(line, 0.0)
+    assert report.faults == {"cut": 1}
+
+
 def test_what_is_broken_comes_once_and_alone() -> None:
     """So that it is plain which packet an answer is for."""
-    plan = parse_faults(["crc=1,duplicate=1,coalesce=1,split=1"])
-    line = FaultLine(plan, Random(1), DeviceReport(imei=""))
+    line = line_with(parse_faults(["crc=1,duplicate=1,coalesce=1,split=1"]))
     assert line.draw(0.0) == {Fault.CRC, Fault.SPLIT}
 
 
 def test_a_packet_that_is_sent_again_has_no_fault_of_several() -> None:
-    plan = parse_faults(["duplicate=1,coalesce=1,clock=1,twin=1,storm=1,rst=1"])
-    line = FaultLine(plan, Random(1), DeviceReport(imei=""))
+    line = line_with(parse_faults(["duplicate=1,coalesce=1,clock=1,twin=1,storm=1,rst=1"]))
     assert line.draw(0.0, again=True) == {Fault.RESET}
     assert line.draw(0.0) == {Fault.STORM}

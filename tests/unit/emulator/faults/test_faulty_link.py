@@ -12,12 +12,14 @@ from teltonika.codecs import (
     AvlPacketReceived,
     AvlRecord,
     CrcFailed,
+    ErrorCode,
     FrameSkipped,
     ImeiReceived,
     ProtocolViolation,
     ServerConnection,
     decode_packet,
 )
+from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, checked_data
 from teltonika.emulator import (
     DeviceMachine,
     DeviceObserver,
@@ -158,8 +160,37 @@ async def test_what_is_corrupt_is_not_acknowledged_and_comes_right_again(fault: 
     assert first.packets != second.chunks[1]
     assert len(second.records) == 3
     assert link.device.report.records_resent == 1
-    if fault is not Fault.LENGTH:  # which may also ask for more bytes than there are
-        assert first.complaints != []
+
+
+@pytest.mark.parametrize(
+    ("fault", "complaint"),
+    [
+        (Fault.CRC, ErrorCode.CRC_MISMATCH),
+        (Fault.COUNTS, ErrorCode.RECORD_COUNT_MISMATCH),
+        (Fault.GARBAGE, ErrorCode.BAD_PREAMBLE),
+    ],
+)  # a wrong length may also ask for more bytes than there are
+async def test_what_is_corrupt_is_wrong_in_one_way(fault: Fault, complaint: ErrorCode) -> None:
+    (first, _), _ = await injected(fault)
+    assert first.complaints == [complaint]
+
+
+async def test_wrong_counts_have_a_right_crc() -> None:
+    (first, second), _ = await injected(Fault.COUNTS)
+    wrong, right = checked_data(first.packets), checked_data(second.chunks[1])
+    assert wrong[:-1] == right[:-1]
+    assert wrong[-1] != right[-1]
+
+
+@pytest.mark.parametrize("fault", [Fault.CRC, Fault.LENGTH])
+async def test_wrong_counts_do_not_put_another_fault_right(fault: Fault) -> None:
+    (first, second), _ = await run(FaultPlan(), fault, Fault.COUNTS)
+    wrong, right = first.packets, second.chunks[1]
+    assert wrong[HEADER_SIZE:-CRC_SIZE] != right[HEADER_SIZE:-CRC_SIZE]
+    if fault is Fault.CRC:
+        assert first.complaints == [ErrorCode.CRC_MISMATCH]
+    else:
+        assert wrong[:HEADER_SIZE] != right[:HEADER_SIZE]
 
 
 async def test_duplicate_comes_twice_in_a_row_and_both_acks_are_taken() -> None:
@@ -191,31 +222,39 @@ async def test_rst_resets_the_connection() -> None:
 
 
 class _Watch(DeviceObserver):
-    """Sets an event once the second connection has delivered two packets."""
+    """Sets an event once so many packets are delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, packets: int) -> None:
         self.delivered = asyncio.Event()
+        self._packets = packets
 
     def acknowledged(self, device: DeviceMachine, packet: bytes, latency_s: float) -> None:
-        if device.report.connections == 2 and device.report.packets_acknowledged == 2:
+        if device.report.packets_acknowledged == self._packets:
             self.delivered.set()
 
 
-async def test_half_open_says_nothing_more() -> None:
-    watch = _Watch()
+@asynccontextmanager
+async def watched(fault: Fault, packets: int) -> AsyncIterator[list[Seen]]:
+    """The connections of a device that still sends, once so many packets are delivered."""
+    watch = _Watch(packets)
     async with recording_server() as (port, connections), asyncio.TaskGroup() as group:
         settings = EmulatorSettings(port=port, records=0, interval_s=0.02, start_ms=START_MS)
         device = assemble_device(IMEI, settings, START_MS)
         link = FaultyLink(device, settings, Random(1), watch)
-        link.inject(Fault.HALF_OPEN)
+        link.inject(fault)
         group.create_task(link.run())
         await watch.delivered.wait()
-        first, second = connections
+        yield connections
+        link.stop()
+        for seen in connections:
+            await seen.lost.wait()
+
+
+async def test_half_open_says_nothing_more() -> None:
+    async with watched(Fault.HALF_OPEN, packets=2) as (first, second):
         assert not first.lost.is_set()
         assert len(first.records) == 1
         assert second.packets.startswith(first.packets)
-        link.stop()
-        await first.lost.wait()
 
 
 async def test_a_storm_is_ten_handshakes_without_a_packet() -> None:
@@ -228,9 +267,24 @@ async def test_a_storm_is_ten_handshakes_without_a_packet() -> None:
 
 
 async def test_a_twin_says_the_same_imei_while_the_first_goes_on() -> None:
-    (first, twin), _ = await injected(Fault.TWIN)
-    assert twin.chunks == [first.imei]
-    assert len(first.records) == 3
+    async with watched(Fault.TWIN, packets=3) as (first, twin):
+        assert twin.chunks == [first.imei]
+        assert len(first.records) == 3
+        assert not twin.lost.is_set()
+
+
+async def test_two_faults_that_no_packet_can_have_strike_one_after_the_other() -> None:
+    (first, second), link = await run(FaultPlan(), Fault.CRC, Fault.DUPLICATE)
+    assert first.complaints == [ErrorCode.CRC_MISMATCH]
+    times = [record.timestamp_ms - START_MS for record in second.records]
+    assert times == [0, 1_000, 1_000, 2_000]
+    assert link.device.report.faults == {"crc": 1, "duplicate": 1}
+
+
+async def test_a_packet_that_no_other_follows_is_not_counted_as_coalesced() -> None:
+    (seen,), link = await run(parse_faults(["coalesce=1"]))
+    assert len(seen.records) == 3
+    assert link.device.report.faults == {"coalesce": 1}
 
 
 async def test_a_wrong_clock_is_years_off() -> None:

@@ -1,0 +1,61 @@
+"""Hex from the command line, a file or standard input, as rows that fit the memory."""
+
+import codecs
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from teltonika.cli.errors import USAGE, fail
+from teltonika.codecs.hextext import Row
+
+_LONGEST_ROW = 1 << 18
+"""Characters. A line that has more comes in several rows."""
+_LAST_DIGITS = re.compile(r"[0-9A-Fa-f]*$")
+
+
+def hex_rows(arguments: list[str] | None, file: Path | None) -> Iterator[Row]:
+    """The rows of the arguments, or else of ``file``, or else of standard input.
+
+    Ends the command with a sentence where there are both, or the file cannot be read.
+    """
+    if arguments and file is not None:
+        fail("give the hex as an argument or with --file, not both", USAGE)
+    if arguments:
+        yield from ((n, 0, row) for n, row in enumerate(" ".join(arguments).splitlines(), 1))
+        return
+    try:
+        if file is None or str(file) == "-":
+            yield from _rows_of(sys.stdin.buffer)
+        else:
+            with file.open("rb") as stream:
+                yield from _rows_of(stream)
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}", USAGE)
+
+
+def _rows_of(stream: BinaryIO) -> Iterator[Row]:
+    """A character for each byte: the parser names what is not hex."""
+    number, before, held = 1, 0, ""
+    while piece := stream.readline(_LONGEST_ROW):
+        if number == 1 and not before:
+            piece = piece.removeprefix(codecs.BOM_UTF8)
+        text = held + piece.decode("latin-1")
+        held = ""
+        if text.endswith("\n"):
+            yield number, before, text
+            number, before = number + 1, 0
+            continue
+        held = _half_a_byte(text)
+        text = text.removesuffix(held)
+        yield number, before, text
+        before += len(text)
+    if held:
+        yield number, before, held
+
+
+def _half_a_byte(text: str) -> str:
+    """The digit at the end of ``text`` whose other one is still to come."""
+    digits = _LAST_DIGITS.search(text)
+    return text[-1] if digits is not None and len(digits[0]) % 2 else ""

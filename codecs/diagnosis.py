@@ -1,0 +1,212 @@
+"""What most likely happened to bytes that do not decode.
+
+Each guess is proved on the bytes before it is made: with it undone, they decode.
+"""
+
+from collections.abc import Callable, Iterator
+
+from fastcrc import crc16
+
+from teltonika.codecs.crc import crc16_ibm
+from teltonika.codecs.errors import DecodeError
+from teltonika.codecs.framing import (
+    CRC_SIZE,
+    HEADER_SIZE,
+    MAX_PACKET_SIZE,
+    decode_data,
+    decode_packet,
+)
+from teltonika.codecs.handshake import IMEI_DIGITS, luhn_valid
+from teltonika.codecs.registry import AVL_CODECS
+from teltonika.codecs.udp import begins_datagram, datagram_size
+
+_MIN_DATA_SIZE = 3
+_COUNTED_TOO_MUCH = {
+    4: "the CRC was counted",
+    8: "the preamble and the length field were counted",
+    12: "preamble, length field and CRC were counted",
+}
+_OTHER_CRCS: dict[str, Callable[[bytes], int]] = {
+    "CRC-16/MODBUS": crc16.modbus,
+    "CRC-16/CCITT-FALSE": crc16.ibm_3740,
+    "CRC-16/XMODEM": crc16.xmodem,
+    "CRC-16/KERMIT": crc16.kermit,
+    "CRC-16/BUYPASS": crc16.umts,
+}
+"""Those that are taken for CRC-16/IBM (ARC): same width, other polynomial, start or order."""
+
+
+def likely_cause(data: bytes) -> str:
+    """A sentence; empty where nothing is likely.
+
+    ``data`` begins where the broken thing begins: see `Found.start`.
+    """
+    for guess in _GUESSES:
+        cause = guess(data)
+        if cause:
+            return cause
+    return ""
+
+
+def _other_transport(data: bytes) -> str:
+    """What was said to be of one transport, and is of the other."""
+    if begins_datagram(data, 0) and datagram_size(data, 0) <= len(data):
+        return "this is a UDP datagram, not what is sent over TCP"
+    if _decodes(data):
+        return "this is a packet as it is sent over TCP, not a datagram"
+    return ""
+
+
+def _hex_of_hex(data: bytes) -> str:
+    try:
+        inner = bytes.fromhex(data.decode("ascii"))
+    except ValueError:
+        return ""
+    if len(data) >= 2 * IMEI_DIGITS and inner[:1] == b"\x00":
+        return "these bytes are themselves hex digits: the hex was written as hex once more"
+    return ""
+
+
+def _bare_imei(data: bytes) -> str:
+    digits = data[:IMEI_DIGITS]
+    if len(digits) == IMEI_DIGITS and digits.isdigit() and luhn_valid(digits.decode("ascii")):
+        return "this is an IMEI without the two bytes of its length, 000F"
+    return ""
+
+
+def _missing_head(data: bytes) -> str:
+    """A packet of which the first bytes were lost."""
+    for missing in range(1, 5):
+        if _decodes(bytes(missing) + data):
+            return f"the preamble is four zero bytes, and {missing} of them {_is(missing)} missing"
+    if _decodes_data(data[:-CRC_SIZE]) and _crc_fits(data, 0, len(data) - CRC_SIZE):
+        return "this is a packet without preamble and length: from the codec id on"
+    if _decodes_data(data):
+        return "this is a data field alone: preamble, length and CRC are missing"
+    return ""
+
+
+def _wrong_length(data: bytes) -> str:
+    """A packet whose CRC fits another length than it says."""
+    if len(data) < HEADER_SIZE + _MIN_DATA_SIZE + CRC_SIZE or any(data[:4]):
+        return ""
+    declared = int.from_bytes(data[4:HEADER_SIZE])
+    for end in _ends_with_right_crc(data):
+        length = end - HEADER_SIZE
+        if length == declared:
+            return ""
+        if not _decodes_data(data[HEADER_SIZE:end]):
+            continue
+        why = _COUNTED_TOO_MUCH.get(declared - length, f"it is off by {declared - length:+d}")
+        return (
+            f"the CRC fits a data field of {length} bytes where the length says {declared}: {why}"
+        )
+    return ""
+
+
+def _wrong_crc(data: bytes) -> str:
+    """A whole packet with another CRC."""
+    packet = _declared_packet(data)
+    if packet is None:
+        return ""
+    data_field, declared = packet[HEADER_SIZE:-CRC_SIZE], packet[-CRC_SIZE:]
+    computed = crc16_ibm(data_field)
+    low, high = computed.to_bytes(2, "little"), computed.to_bytes(2)
+    orders = {
+        bytes(2) + low: "its two bytes are swapped",
+        low + bytes(2): "its four bytes are written low byte first",
+        high + bytes(2): "it stands in the first two of its four bytes, and not in the last",
+    }
+    if declared in orders:
+        return f"the CRC is right, but {orders[declared]}"
+    ranges = {"the length field and the data": packet[4:-CRC_SIZE], "the whole": packet[:-CRC_SIZE]}
+    for what, covered in ranges.items():
+        if int.from_bytes(declared) == crc16_ibm(covered):
+            return f"the CRC is over {what}: it must be over the data field alone"
+    for name, crc in _OTHER_CRCS.items():
+        if int.from_bytes(declared) == crc(data_field):
+            return f"the CRC is a {name}: it must be CRC-16/IBM (ARC)"
+    return ""
+
+
+def _other_codec(data: bytes) -> str:
+    """A data field that is read with another codec than it has the id of."""
+    packet = _declared_packet(data)
+    if packet is None or not _crc_fits(packet, HEADER_SIZE, len(packet) - CRC_SIZE):
+        return ""
+    data_field = packet[HEADER_SIZE:-CRC_SIZE]
+    for codec in AVL_CODECS:
+        if codec.codec_id == data_field[0]:
+            continue
+        try:
+            codec.decode_data(data_field)
+        except DecodeError:
+            continue
+        return (
+            f"with the widths of codec {codec.name} (0x{codec.codec_id:02X}) it decodes: the codec "
+            f"id says 0x{data_field[0]:02X}"
+        )
+    return ""
+
+
+def _cut(data: bytes) -> str:
+    """A packet that ends too soon."""
+    if len(data) < HEADER_SIZE or any(data[:4]):
+        return ""
+    missing = HEADER_SIZE + int.from_bytes(data[4:HEADER_SIZE]) + CRC_SIZE - len(data)
+    if 0 < missing <= MAX_PACKET_SIZE:
+        return f"the packet is cut: it has {missing} byte{'s' * (missing > 1)} fewer than it says"
+    return ""
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+_GUESSES: tuple[Callable[[bytes], str], ...] = (
+    _other_transport,
+    _hex_of_hex,
+    _bare_imei,
+    _wrong_length,
+    _wrong_crc,
+    _other_codec,
+    _missing_head,
+    _cut,
+)
+
+
+def _declared_packet(data: bytes) -> bytes | None:
+    """The packet by its own length; None if it is not all there."""
+    if len(data) < HEADER_SIZE + _MIN_DATA_SIZE + CRC_SIZE or any(data[:4]):
+        return None
+    size = HEADER_SIZE + int.from_bytes(data[4:HEADER_SIZE]) + CRC_SIZE
+    return data[:size] if HEADER_SIZE + _MIN_DATA_SIZE + CRC_SIZE <= size <= len(data) else None
+
+
+def _crc_fits(data: bytes, start: int, end: int) -> bool:
+    return data[end : end + CRC_SIZE] == crc16_ibm(data[start:end]).to_bytes(CRC_SIZE)
+
+
+def _ends_with_right_crc(data: bytes) -> Iterator[int]:
+    """Where data fields can end that begin behind the header: four bytes behind are their CRC."""
+    for end in range(HEADER_SIZE + _MIN_DATA_SIZE, len(data) - CRC_SIZE + 1):
+        if data[end : end + 2] == bytes(2) and _crc_fits(data, HEADER_SIZE, end):
+            yield end
+
+
+def _decodes(packet: bytes) -> bool:
+    try:
+        decode_packet(packet[: HEADER_SIZE + int.from_bytes(packet[4:HEADER_SIZE]) + CRC_SIZE])
+    except DecodeError:
+        return False
+    return True
+
+
+def _decodes_data(data: bytes) -> bool:
+    if len(data) < _MIN_DATA_SIZE:
+        return False
+    try:
+        decode_data(data)
+    except DecodeError:
+        return False
+    return True

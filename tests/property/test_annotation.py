@@ -1,0 +1,137 @@
+"""The annotated reading and the fast decoders say the same of every packet, right or broken."""
+
+import pytest
+from captures import CAPTURE_NAMES, load_capture
+from hypothesis import example, given
+from hypothesis import strategies as st
+from samples import SAMPLES, Sample
+from strategies import corrupted, packets
+
+from teltonika.codecs import (
+    AvlPacket,
+    CommandMessage,
+    DecodeError,
+    decode_imei,
+    decode_packet,
+    encode_imei,
+)
+from teltonika.codecs.annotate import Annotation, Form, annotate
+from teltonika.codecs.findings import FoundAvlPacket, FoundMessage
+from teltonika.codecs.framing import decode_data, encode_frame
+from teltonika.codecs.packet_finder import find_packets
+from teltonika.codecs.udp import ENVELOPE_SIZE, Datagram, decode_datagram, encode_datagram
+
+ANY_SIZE = 2**33
+IMEI = "356307042441013"
+OFFSET = 1000
+
+Decoded = AvlPacket | CommandMessage | str
+
+
+def fast_reading(data: bytes, form: Form) -> Decoded:
+    """What the decoders make of it. Raises DecodeError."""
+    if form is Form.HANDSHAKE:
+        return decode_imei(data, OFFSET)
+    if form is Form.PACKET:
+        return decode_packet(data, OFFSET, max_packet_size=ANY_SIZE)
+    datagram = decode_datagram(data, OFFSET)
+    return decode_data(datagram.data, OFFSET + ENVELOPE_SIZE)
+
+
+def check_agreement(data: bytes, form: Form) -> Annotation:
+    annotation = annotate(data, form, OFFSET)
+    end = OFFSET
+    for field in annotation.fields:  # every byte once
+        assert field.offset == end
+        end += field.length
+        assert field.hex == data[field.offset - OFFSET : end - OFFSET].hex()
+        assert field.length
+    assert end == OFFSET + len(data)
+    try:
+        decoded = fast_reading(data, form)
+    except DecodeError as error:
+        fault = annotation.fault
+        assert fault is not None, f"refused: {error}"
+        assert (fault.code, fault.offset) == (error.code, error.offset), str(error)
+    else:
+        assert annotation.fault is None
+        if isinstance(decoded, AvlPacket):
+            decoded = AvlPacket(decoded.codec_id, decoded.records)
+        if not isinstance(decoded, str):
+            assert annotation.content == decoded
+    return annotation
+
+
+def datagram_of(data_field: bytes) -> bytes:
+    return encode_datagram(Datagram(0xCAFE, 5, IMEI, data_field))
+
+
+datagrams = packets.map(lambda packet: datagram_of(packet[8:-4]))
+data_fields = packets.map(lambda packet: packet[8:-4])
+FORMS = {"udp": Form.DATAGRAM, "tcp": Form.PACKET}
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_both_readings_agree_on_a_published_sample_and_on_its_cuts(sample: Sample) -> None:
+    form = Form.HANDSHAKE if sample.kind == "imei" else FORMS[sample.transport]
+    for end in range(len(sample.data) + 1):
+        check_agreement(sample.data[:end], form)
+    if form is not Form.HANDSHAKE:  # which has no length of its own
+        check_agreement(sample.data + b"\x00", form)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_both_readings_agree_on_a_published_sample_with_each_byte_changed(sample: Sample) -> None:
+    form = Form.HANDSHAKE if sample.kind == "imei" else FORMS[sample.transport]
+    for at in range(len(sample.data)):
+        for change in (0x01, 0x80, 0xFF):
+            changed = bytearray(sample.data)
+            changed[at] ^= change
+            check_agreement(bytes(changed), form)
+
+
+@pytest.mark.parametrize("name", CAPTURE_NAMES)
+def test_both_readings_agree_on_what_the_captures_hold(name: str) -> None:
+    checked = 0
+    for session in load_capture(name).conversations:
+        parts = [payload.data for payload in (*session.device, *session.server)]
+        for data in parts if session.transport == "udp" else [b"".join(parts)]:
+            for found in find_packets(data):
+                if isinstance(found, FoundAvlPacket | FoundMessage):
+                    own = data[found.offset : found.offset + found.length]
+                    assert check_agreement(own, FORMS[found.transport]).fault is None
+                    checked += 1
+    assert checked or name == "unknown-imei-rejected"
+
+
+@given(packets)
+def test_both_readings_agree_on_every_packet(packet: bytes) -> None:
+    assert check_agreement(packet, Form.PACKET).fault is None
+
+
+@given(corrupted(packets))
+def test_both_readings_agree_on_every_mutation_of_a_packet(packet: bytes) -> None:
+    check_agreement(packet, Form.PACKET)
+
+
+@given(corrupted(data_fields).filter(lambda data: len(data) >= 3))
+def test_both_readings_agree_on_a_broken_data_field_with_a_right_crc(data_field: bytes) -> None:
+    check_agreement(encode_frame(data_field), Form.PACKET)
+    check_agreement(datagram_of(data_field), Form.DATAGRAM)
+
+
+@given(st.one_of(datagrams, corrupted(datagrams)))
+def test_both_readings_agree_on_every_datagram_and_its_mutations(datagram: bytes) -> None:
+    check_agreement(datagram, Form.DATAGRAM)
+
+
+@given(corrupted(st.just(encode_imei(IMEI))))
+@example(encode_imei(IMEI))
+def test_both_readings_agree_on_handshakes(handshake: bytes) -> None:
+    check_agreement(handshake[: len(encode_imei(IMEI))], Form.HANDSHAKE)
+
+
+@given(st.binary(max_size=100), st.sampled_from(Form))
+def test_any_bytes_are_covered_in_any_form(data: bytes, form: Form) -> None:
+    annotation = annotate(data, form)
+    assert b"".join(bytes.fromhex(field.hex) for field in annotation.fields) == data
