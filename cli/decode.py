@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from teltonika.cli.decode_output import output_of
 from teltonika.cli.errors import FAILED, USAGE, fail
@@ -19,15 +21,32 @@ from teltonika.codecs.packet_finder import Sender, find_in_pieces
 from teltonika.codecs.transport import Transport
 
 DEFAULT_COMMAND = "hexdump"
+_LAZY = ("pcap", "log")
+"""Each a function of that name in a module that is imported only when it is needed."""
 
 
 class _DefaultsToHexdump(TyperGroup):
     """`teltonika decode HEX` is `teltonika decode hexdump HEX`."""
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *_LAZY]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _LAZY:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f"teltonika.cli.decode_{cmd_name}")
+        single = typer.Typer(
+            add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+        )
+        settings = {"auto_envvar_prefix": "TELTONIKA", "help_option_names": ["-h", "--help"]}
+        single.command(cmd_name, context_settings=settings)(getattr(module, cmd_name))
+        return get_command(single)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         asks_for_help = args[:1] in (["-h"], ["--help"])
         piped = not args and not sys.stdin.isatty()
-        if piped or (args and args[0] not in self.commands and not asks_for_help):
+        named = args[:1] and args[0] in (*self.commands, *_LAZY)
+        if piped or (args and not named and not asks_for_help):
             args = [DEFAULT_COMMAND, *args]
         rest: list[str] = super().parse_args(ctx, args)
         return rest

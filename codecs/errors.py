@@ -34,6 +34,8 @@ class ErrorCode(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     UNRECOGNISED = "unrecognised"
     BAD_HEX = "bad_hex"
+    GAP = "gap"
+    """Bytes that a capture does not have."""
 
 
 class TeltonikaError(Exception):

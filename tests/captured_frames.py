@@ -11,12 +11,14 @@ DEVICE, SERVER = b"\xc6\x33\x64\x07", b"\xc0\x00\x02\x0a"
 DEVICE_PORT, SERVER_PORT = 49_152, 5_027
 PUSH, FIN, SYN = TH_PUSH | TH_ACK, TH_FIN | TH_ACK, TH_SYN
 SYN_ACK = TH_SYN | TH_ACK
+PLAIN_ACK = TH_ACK
 
 
 def tcp(
     data: bytes = b"",
     *,
     seq: int,
+    ack: int = 0,
     flags: int = PUSH,
     from_device: bool = True,
     device_port: int = DEVICE_PORT,
@@ -24,7 +26,13 @@ def tcp(
     """An IPv4 packet with one segment of TCP."""
     ports = (device_port, SERVER_PORT) if from_device else (SERVER_PORT, device_port)
     segment = dpkt.tcp.TCP(
-        sport=ports[0], dport=ports[1], seq=seq % 2**32, flags=flags, win=1_000, data=data
+        sport=ports[0],
+        dport=ports[1],
+        seq=seq % 2**32,
+        ack=ack % 2**32,
+        flags=flags,
+        win=1_000,
+        data=data,
     )
     ends = (DEVICE, SERVER) if from_device else (SERVER, DEVICE)
     return bytes(dpkt.ip.IP(src=ends[0], dst=ends[1], p=6, data=segment))

@@ -1,13 +1,13 @@
 """A capture file's bytes to the sessions of the devices in it."""
 
 from collections import Counter
+from collections.abc import Collection
 
 import msgspec
 
 from teltonika.codecs.captures.files import read_frames
-from teltonika.codecs.captures.packets import Endpoint, Segment, Skipped, read_segment
-from teltonika.codecs.captures.sessions import CapturedSession, Exchange, find_session
-from teltonika.codecs.captures.streams import Connection
+from teltonika.codecs.captures.packets import Endpoint, Segment, Skipped, flow_ends, read_segment
+from teltonika.codecs.captures.sessions import CapturedSession, Exchange, Recording, find_session
 from teltonika.codecs.errors import CaptureError
 
 
@@ -44,12 +44,10 @@ def read_capture(data: bytes, server_port: int | None = None) -> Capture:
             skipped[segment.value] += 1
         else:
             conversations.add(segment, frame.time, number)
-    if captured.frames and skipped[Skipped.LINK_TYPE.value] == len(captured.frames):
-        found = ", ".join(sorted({str(frame.link_type) for frame in captured.frames}))
-        raise CaptureError(
-            f"the capture's link type is {found}: expected Ethernet, Linux cooked, raw IP, PPP "
-            "or loopback"
-        )
+    conversations.finish()
+    link_types = {frame.link_type for frame in captured.frames}
+    if link_types and skipped[Skipped.LINK_TYPE.value] == len(captured.frames):
+        raise unknown_link_types(link_types)
     found_sessions = [find_session(each, server_port) for each in conversations.all]
     sessions = [session for session in found_sessions if session is not None]
     sessions.sort(key=lambda session: session.frame)
@@ -62,16 +60,25 @@ def read_capture(data: bytes, server_port: int | None = None) -> Capture:
     )
 
 
+def unknown_link_types(found: Collection[int]) -> CaptureError:
+    """The error for a capture whose link types are all unknown here."""
+    names = ", ".join(sorted(map(str, found)))
+    return CaptureError(
+        f"the capture's link type is {names}: expected Ethernet, Linux cooked, raw IP, PPP "
+        "or loopback"
+    )
+
+
 class _Conversations:
     """Segments to the connections and exchanges that they are of."""
 
     def __init__(self) -> None:
-        self.all: list[Connection | Exchange] = []
-        self._connections: dict[frozenset[Endpoint], list[Connection]] = {}
+        self.all: list[Recording | Exchange] = []
+        self._connections: dict[frozenset[Endpoint], list[Recording]] = {}
         self._exchanges: dict[frozenset[Endpoint], Exchange] = {}
 
     def add(self, segment: Segment, time: float, frame: int) -> None:
-        ends = frozenset((segment.source, segment.destination))
+        ends = frozenset(flow_ends(segment.flow))
         if not segment.tcp:
             exchange = self._exchanges.get(ends)
             if exchange is None:
@@ -79,13 +86,18 @@ class _Conversations:
                 self.all.append(exchange)
             exchange.add(segment, time, frame)
             return
-        connections = self._connections.setdefault(ends, [])
+        recordings = self._connections.setdefault(ends, [])
         # What comes late may still be of the connection before the last: ports are used again.
-        for connection in connections[:-3:-1]:
-            if connection.takes(segment):
+        for recording in recordings[:-3:-1]:
+            if recording.connection.takes(segment):
                 break
         else:
-            connection = Connection(segment, time, frame)
-            connections.append(connection)
-            self.all.append(connection)
-        connection.add(segment, time, frame)
+            recording = Recording(segment, time, frame)
+            recordings.append(recording)
+            self.all.append(recording)
+        recording.add(segment, time, frame)
+
+    def finish(self) -> None:
+        for conversation in self.all:
+            if isinstance(conversation, Recording):
+                conversation.finish()

@@ -4,7 +4,6 @@ Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
 """
 
 import struct
-from collections.abc import Iterator
 
 import msgspec
 
@@ -18,6 +17,7 @@ _PCAP_MAGICS = {
 }
 """The first four bytes to byte order and digits of a second's fraction."""
 _PCAP_HEADER_SIZE = 24
+_LONGEST_HEAD = _PCAP_HEADER_SIZE
 _LINK_TYPE_MASK = 0xFFFF  # above it stand facts about a frame's check sequence
 
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET = 0x0A0D0D0A, 1, 2, 3, 6
@@ -25,6 +25,8 @@ _SECTION_BYTES = _SECTION.to_bytes(4)
 _BYTE_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _BLOCK_OVERHEAD = 12  # type, length, and the length once more
 _IF_TSRESOL, _IF_TSOFFSET = 9, 14
+MAX_BLOCK_SIZE = 2**24
+"""Bytes of a frame or block that are believed; capture programs keep 262,144 of a frame."""
 _FOREIGN = {
     b"\x1f\x8b": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -57,23 +59,76 @@ def read_frames(data: bytes) -> CapturedFrames:
 
     Raises CaptureError if ``data`` does not begin as a pcap or pcapng file.
     """
-    frames: list[CapturedFrame] = []
-    if data[:4] in _PCAP_MAGICS:
-        reader = _read_pcap(data)
-    elif data[:4] == _SECTION_BYTES and data[8:12] in _BYTE_ORDERS:
-        reader = _read_pcapng(data)
-    else:
+    reader = FrameReader()
+    frames = reader.receive_data(data)
+    reader.receive_eof()
+    return CapturedFrames(frames, reader.broken_at)
+
+
+class FrameReader:
+    """A file's bytes in, however they are cut; its frames out, each as soon as it is whole.
+
+    Holds less than one frame or block, and takes none for true that is over `MAX_BLOCK_SIZE`.
+    """
+
+    def __init__(self) -> None:
+        self._format: _Pcap | _Pcapng | None = None
+        self._held = bytearray()
+        self._needed = _LONGEST_HEAD  # before that many bytes are held, nothing can be read
+        self._offset = 0
+        self.broken_at: int | None = None
+        """The byte where the file ends inside a frame, or stops making sense: nothing more is
+        read. Known for sure after `receive_eof`."""
+
+    def receive_data(self, data: bytes) -> list[CapturedFrame]:
+        """The frames that are whole now. Raises CaptureError if the file is no capture."""
+        if self.broken_at is not None:
+            return []
+        if self._held or self._format is None:
+            self._held += data
+            if len(self._held) < self._needed:
+                return []
+            data = bytes(self._held)
+            self._held.clear()
+        frames: list[CapturedFrame] = []
+        self._cut(data, frames)
+        return frames
+
+    def receive_eof(self) -> None:
+        """The file ends. Raises CaptureError if it is no capture."""
+        if self._format is None:
+            self._begin(bytes(self._held))
+            if len(self._held) > self._offset:
+                self.broken_at = self._offset
+        elif self._held and self.broken_at is None:
+            self.broken_at = self._offset
+
+    def _cut(self, data: bytes, frames: list[CapturedFrame]) -> None:
+        position = 0
+        if self._format is None:
+            position = self._offset = self._begin(data)
+        assert self._format is not None
+        try:
+            end, self._needed = self._format.cut(data, position, frames)
+        except _Broken as broken:
+            self.broken_at = self._offset + broken.offset - position
+            return
+        self._offset += end - position
+        self._held += data[end:]
+
+    def _begin(self, data: bytes) -> int:
+        """Settle the format by the file's first bytes; return where its frames begin."""
+        if data[:4] in _PCAP_MAGICS:
+            self._format = _Pcap(data)
+            return _PCAP_HEADER_SIZE
+        if data[:4] == _SECTION_BYTES and data[8:12] in _BYTE_ORDERS:
+            self._format = _Pcapng()
+            return 0
         raise CaptureError(_why_foreign(data))
-    try:
-        for frame in reader:
-            frames.append(frame)  # noqa: PERF402 - what came before a break is kept
-    except _Broken as broken:
-        return CapturedFrames(frames, broken.offset)
-    return CapturedFrames(frames)
 
 
 class _Broken(Exception):  # noqa: N818 - never leaves this module
-    """The file ends, or stops making sense, at ``offset``."""
+    """The file stops making sense at ``offset`` of what was handed in."""
 
     def __init__(self, offset: int) -> None:
         super().__init__(offset)
@@ -88,47 +143,69 @@ class _Interface(msgspec.Struct, frozen=True):
     offset_s: int
 
 
-def _read_pcap(data: bytes) -> Iterator[CapturedFrame]:
-    order, digits = _PCAP_MAGICS[data[:4]]
-    if len(data) < _PCAP_HEADER_SIZE:
-        raise CaptureError(f"the capture ends after {len(data)} bytes, inside its own header")
-    link_type = struct.unpack_from(f"{order}I", data, 20)[0] & _LINK_TYPE_MASK
-    head = struct.Struct(f"{order}IIII")
-    position = _PCAP_HEADER_SIZE
-    while position < len(data):
-        start = position + head.size
-        if start > len(data):
-            raise _Broken(position)
-        seconds, fraction, kept, _ = head.unpack_from(data, position)
-        end = start + kept
-        if end > len(data):
-            raise _Broken(position)
-        yield CapturedFrame(seconds + fraction / 10**digits, link_type, data[start:end])
-        position = end
+class _Pcap:
+    def __init__(self, header: bytes) -> None:
+        order, digits = _PCAP_MAGICS[header[:4]]
+        if len(header) < _PCAP_HEADER_SIZE:
+            raise CaptureError(f"the capture ends after {len(header)} bytes, inside its own header")
+        self._link_type = struct.unpack_from(f"{order}I", header, 20)[0] & _LINK_TYPE_MASK
+        self._second = 10**digits
+        self._head = struct.Struct(f"{order}IIII")
+
+    def cut(self, data: bytes, position: int, frames: list[CapturedFrame]) -> tuple[int, int]:
+        """Append the whole frames from ``position`` on; return where the rest begins, and how
+        long it must be for the next one. Raises _Broken."""
+        unpack, size, link_type, second = (
+            self._head.unpack_from,
+            self._head.size,
+            self._link_type,
+            self._second,
+        )
+        end = len(data)
+        while position + size <= end:
+            seconds, fraction, kept, _ = unpack(data, position)
+            if kept > MAX_BLOCK_SIZE:
+                raise _Broken(position)
+            start = position + size
+            if start + kept > end:
+                return position, size + kept
+            frames.append(
+                CapturedFrame(seconds + fraction / second, link_type, data[start : start + kept])
+            )
+            position = start + kept
+        return position, size
 
 
-def _read_pcapng(data: bytes) -> Iterator[CapturedFrame]:
-    order = "<"
-    interfaces: list[_Interface] = []
-    position = 0
-    while position < len(data):
-        if data[position : position + 4] == _SECTION_BYTES:
-            order = _BYTE_ORDERS.get(data[position + 8 : position + 12], "")
-            interfaces = []
-        if not order or position + _BLOCK_OVERHEAD > len(data):
-            raise _Broken(position)
-        kind, size = struct.unpack_from(f"{order}II", data, position)
-        if size < _BLOCK_OVERHEAD or size % 4 or position + size > len(data):
-            raise _Broken(position)
-        body = data[position + 8 : position + size - 4]
-        try:
-            if kind == _INTERFACE:
-                interfaces.append(_interface(body, order))
-            elif kind in (_PACKET, _OLD_PACKET, _SIMPLE_PACKET):
-                yield _frame(kind, body, order, interfaces)
-        except (struct.error, IndexError) as error:
-            raise _Broken(position) from error
-        position += size
+class _Pcapng:
+    def __init__(self) -> None:
+        self._order = ""
+        self._interfaces: list[_Interface] = []
+
+    def cut(self, data: bytes, position: int, frames: list[CapturedFrame]) -> tuple[int, int]:
+        """As of `_Pcap`."""
+        while position + _BLOCK_OVERHEAD <= len(data):
+            if data[position : position + 4] == _SECTION_BYTES:
+                self._order = _BYTE_ORDERS.get(data[position + 8 : position + 12], "")
+                self._interfaces = []
+            if not self._order:
+                raise _Broken(position)
+            kind, size = struct.unpack_from(f"{self._order}II", data, position)
+            if not _BLOCK_OVERHEAD <= size <= MAX_BLOCK_SIZE or size % 4:
+                raise _Broken(position)
+            if position + size > len(data):
+                return position, size
+            try:
+                self._read_block(kind, data[position + 8 : position + size - 4], frames)
+            except (struct.error, IndexError) as error:
+                raise _Broken(position) from error
+            position += size
+        return position, _BLOCK_OVERHEAD
+
+    def _read_block(self, kind: int, body: bytes, frames: list[CapturedFrame]) -> None:
+        if kind == _INTERFACE:
+            self._interfaces.append(_interface(body, self._order))
+        elif kind in (_PACKET, _OLD_PACKET, _SIMPLE_PACKET):
+            frames.append(_frame(kind, body, self._order, self._interfaces))
 
 
 def _interface(body: bytes, order: str) -> _Interface:

@@ -9,6 +9,23 @@ from teltonika.codecs.captures.files import CapturedFrame
 
 Endpoint = tuple[bytes, int]
 """Address, 4 or 16 bytes, and port."""
+Flow = bytes
+"""A direction: source and destination address, source and destination port, as on the wire."""
+
+
+def flow_ends(flow: Flow) -> tuple[Endpoint, Endpoint]:
+    """Source and destination of a direction."""
+    size = (len(flow) - 4) // 2
+    return (
+        (flow[:size], int.from_bytes(flow[-4:-2])),
+        (flow[size:-4], int.from_bytes(flow[-2:])),
+    )
+
+
+def opposite(flow: Flow) -> Flow:
+    """The direction back."""
+    size = (len(flow) - 4) // 2
+    return flow[size:-4] + flow[:size] + flow[-2:] + flow[-4:-2]
 
 
 class Skipped(Enum):
@@ -23,13 +40,13 @@ class Skipped(Enum):
 class Segment(msgspec.Struct, frozen=True, gc=False):
     """What one end sent the other in one IP packet."""
 
-    source: Endpoint
-    destination: Endpoint
+    flow: Flow
     data: bytes
     missing: int
     """Bytes at its end that the capture did not keep."""
     tcp: bool
     seq: int = 0
+    ack: int = 0
     flags: int = 0
 
 
@@ -58,10 +75,36 @@ class LinkType(IntEnum):
 
 
 LINK_TYPES = frozenset(LinkType)
+_ETHERNET = 1
+
+_PLAIN = struct.Struct(">12xHBxH2xHxB2x12sIIBB").unpack_from
+"""TCP in IPv4 without options in Ethernet: all that is read of its headers."""
+_PLAIN_SIZE = 54
 
 
 def read_segment(frame: CapturedFrame) -> Segment | Skipped:
     """What ``frame`` carries. Never raises for what its bytes are."""
+    data = frame.data
+    if frame.link_type == _ETHERNET and len(data) >= _PLAIN_SIZE:
+        # Nearly every frame there is, at a quarter of the time.
+        kind, version, total, fragment, protocol, flow, seq, ack, size, flags = _PLAIN(data)
+        start = 34 + (size >> 4) * 4
+        end = 14 + total
+        if (
+            kind == _IPV4
+            and version == 0x45
+            and protocol == _TCP
+            and not fragment & 0x3FFF
+            and _PLAIN_SIZE <= start <= end
+            and flow[:4] != flow[4:8]
+        ):
+            missing = end - len(data)
+            if missing <= 0:
+                return Segment(flow, data[start:end], 0, True, seq, ack, flags)
+    return _read_any(frame)
+
+
+def _read_any(frame: CapturedFrame) -> Segment | Skipped:
     if frame.link_type not in LINK_TYPES:
         return Skipped.LINK_TYPE
     try:
@@ -110,9 +153,7 @@ def _read_ipv4(packet: bytes) -> Segment | Skipped:
         return Skipped.OTHER_PROTOCOL
     if _word(packet, 6) & 0x3FFF:
         return Skipped.FRAGMENT
-    return _read_transport(
-        packet[9], packet[12:16], packet[16:20], packet[header_size:total], total - header_size
-    )
+    return _read_transport(packet[9], packet[12:20], packet[header_size:total], total - header_size)
 
 
 def _read_ipv6(packet: bytes) -> Segment | Skipped:
@@ -128,32 +169,28 @@ def _read_ipv6(packet: bytes) -> Segment | Skipped:
     if following not in (_TCP, _UDP):
         return Skipped.OTHER_PROTOCOL
     end = 40 + size
-    return _read_transport(
-        following, packet[8:24], packet[24:40], packet[position:end], end - position
-    )
+    return _read_transport(following, packet[8:40], packet[position:end], end - position)
 
 
-def _read_transport(
-    protocol: int, source: bytes, destination: bytes, body: bytes, length: int
-) -> Segment | Skipped:
+def _read_transport(protocol: int, addresses: bytes, body: bytes, length: int) -> Segment | Skipped:
     """``length`` is what the body had on the wire: the capture may have kept less."""
-    source_port, destination_port = struct.unpack_from(">HH", body)
-    ends = (source, source_port), (destination, destination_port)
-    if ends[0] == ends[1]:
+    flow = addresses + body[:4]
+    source, destination = flow_ends(flow)
+    if len(body) < 4 or source == destination:
         return Skipped.MALFORMED
     if protocol == _UDP:
         declared = _word(body, 4) or length
         if not 8 <= declared <= length:
             return Skipped.MALFORMED
         data = body[8:declared]
-        return Segment(*ends, data, declared - 8 - len(data), tcp=False)
-    seq, flags = struct.unpack_from(">I5xB", body, 4)
+        return Segment(flow, data, declared - 8 - len(data), tcp=False)
+    seq, ack, flags = struct.unpack_from(">IIxB", body, 4)
     header_size = (body[12] >> 4) * 4
     if not 20 <= header_size <= length:
         return Skipped.MALFORMED
     data = body[header_size:]
     missing = length - header_size - len(data)
-    return Segment(*ends, data, missing, tcp=True, seq=seq, flags=flags)
+    return Segment(flow, data, missing, tcp=True, seq=seq, ack=ack, flags=flags)
 
 
 def _word(data: bytes, position: int) -> int:

@@ -1,11 +1,12 @@
 """Which conversations of a capture a device had, and which of their two ends it is."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import ip_address
 
 import msgspec
 
-from teltonika.codecs.captures.packets import Endpoint, Segment
+from teltonika.codecs.captures.packets import Endpoint, Flow, Segment, flow_ends, opposite
 from teltonika.codecs.captures.streams import Closing, Connection, Payload, Stream
 from teltonika.codecs.errors import FramingError
 from teltonika.codecs.framing import HEADER_SIZE, MAX_PACKET_SIZE, packet_size
@@ -60,17 +61,30 @@ class Exchange:
     def __init__(self, segment: Segment, time: float, frame: int) -> None:
         self.started = time
         self.frame = frame
-        self.payloads: dict[Endpoint, list[Payload]] = {
-            segment.source: [],
-            segment.destination: [],
-        }
+        self.payloads: dict[Flow, list[Payload]] = {segment.flow: [], opposite(segment.flow): []}
 
     def add(self, segment: Segment, time: float, frame: int) -> None:
-        self.payloads[segment.source].append(Payload(time, segment.data, frame))
+        self.payloads[segment.flow].append(Payload(time, segment.data, frame))
+
+
+class Recording:
+    """A TCP connection with all that its two ends sent."""
+
+    def __init__(self, segment: Segment, time: float, frame: int) -> None:
+        self.connection = Connection(segment, time, frame)
+        self.payloads: dict[Flow, list[Payload]] = {flow: [] for flow in self.connection.streams}
+
+    def add(self, segment: Segment, time: float, frame: int) -> None:
+        for flow, payload in self.connection.add(segment, time, frame):
+            self.payloads[flow].append(payload)
+
+    def finish(self) -> None:
+        for flow, payload in self.connection.finish():
+            self.payloads[flow].append(payload)
 
 
 def find_session(
-    conversation: Connection | Exchange, server_port: int | None
+    conversation: Recording | Exchange, server_port: int | None
 ) -> CapturedSession | None:
     """``conversation`` as a device's session; None if it is none.
 
@@ -80,35 +94,41 @@ def find_session(
     """
     if isinstance(conversation, Exchange):
         return _find_exchange(conversation, server_port)
-    payloads = {end: stream.payloads() for end, stream in conversation.streams.items()}
-    ends = list(payloads)
-    for device, server in (ends, ends[::-1]):
+    connection, payloads = conversation.connection, conversation.payloads
+    for device, server in _both_ways(payloads):
         imei = _handshake_imei(payloads[device])
         if server_port is None:
             if imei is None and not (
                 _brings_packet(payloads[device])
-                and (conversation.opener is None or conversation.opener == device)
-                and not conversation.streams[device].began
+                and connection.opener in (None, device)
+                and not connection.streams[device].began
             ):
                 continue
-        elif server[1] != server_port:
+        elif flow_ends(device)[1][1] != server_port:
             continue
-        by, closing, closed = _end(conversation.streams[device], conversation.streams[server])
+        by, closing, closed = _end(connection.streams[device], connection.streams[server])
+        device_address, server_address = end_names(device)
         return CapturedSession(
             transport="tcp",
-            device_address=_name(device),
-            server_address=_name(server),
-            started=conversation.started,
-            frame=conversation.frame,
+            device_address=device_address,
+            server_address=server_address,
+            started=connection.started,
+            frame=connection.frame,
             imei=imei,
             device=payloads[device],
             server=payloads[server],
-            from_start=imei is not None or conversation.streams[device].began,
+            from_start=imei is not None or connection.streams[device].began,
             closed_by=by,
             closing=closing,
             closed=closed,
         )
     return None
+
+
+def end_names(flow: Flow) -> tuple[str, str]:
+    """Source and destination of a direction, as ``address:port``."""
+    source, destination = flow_ends(flow)
+    return _name(source), _name(destination)
 
 
 def udp_imei(datagram: bytes) -> str | None:
@@ -122,16 +142,16 @@ def udp_imei(datagram: bytes) -> str | None:
 
 
 def _find_exchange(exchange: Exchange, server_port: int | None) -> CapturedSession | None:
-    ends = list(exchange.payloads)
-    for device, server in (ends, ends[::-1]):
+    for device, server in _both_ways(exchange.payloads):
         imeis = [udp_imei(payload.data) for payload in exchange.payloads[device]]
         imei = next((imei for imei in imeis if imei is not None), None)
-        wanted = imei is not None if server_port is None else server[1] == server_port
+        wanted = imei is not None if server_port is None else flow_ends(device)[1][1] == server_port
         if wanted:
+            device_address, server_address = end_names(device)
             return CapturedSession(
                 transport="udp",
-                device_address=_name(device),
-                server_address=_name(server),
+                device_address=device_address,
+                server_address=server_address,
                 started=exchange.started,
                 frame=exchange.frame,
                 imei=imei,
@@ -139,6 +159,12 @@ def _find_exchange(exchange: Exchange, server_port: int | None) -> CapturedSessi
                 server=exchange.payloads[server],
             )
     return None
+
+
+def _both_ways(flows: Iterable[Flow]) -> tuple[tuple[Flow, Flow], tuple[Flow, Flow]]:
+    """Either direction of a conversation as the device's, with the server's."""
+    first, second = flows
+    return (first, second), (second, first)
 
 
 def _handshake_imei(payloads: list[Payload]) -> str | None:

@@ -1,0 +1,138 @@
+"""Captured sessions as a person reads them: a block for each, a line for what each end said."""
+
+import os
+import sys
+from collections import Counter
+
+import typer
+
+from teltonika.cli.finding_text import PACKET_COLOUR, describe, describe_packet
+from teltonika.codecs.captures import (
+    CaptureDecoder,
+    CapturedFinding,
+    CaptureEvent,
+    Note,
+    SessionBegan,
+    SessionEnded,
+    Side,
+    moment,
+)
+from teltonika.codecs.errors import ErrorCode
+from teltonika.codecs.findings import FoundError
+from teltonika.codecs.records import AvlPacket
+from teltonika.codecs.registry import CODECS
+from teltonika.codecs.timestamps import format_timestamp
+
+_MAX_WAITING = 20_000
+"""Lines of sessions that have no end yet; then all are printed as far as they are."""
+_NO_IMEI = f"{'unknown':<15}"
+_ARROWS = {Side.DEVICE: "device >", Side.SERVER: "server <"}
+
+
+class ConversationView:
+    """A session's lines when it ends, or, with ``live``, each line at once."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._blocks: dict[int, list[str]] = {}
+        self._waiting = 0
+        self._sessions: set[int] = set()
+        self._counts: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
+
+    def show(self, event: CaptureEvent) -> None:
+        number = event.session.number
+        if isinstance(event, CapturedFinding):
+            self._line(number, self._finding(event))
+        elif isinstance(event, Note):
+            self._notes[event.kind] += 1
+            text = f"{moment(event.time)}  {event.imei or _NO_IMEI}  {event.kind}: {event.text}"
+            self._line(number, self._style(f"! {text}", typer.colors.YELLOW))
+        elif isinstance(event, SessionBegan):
+            self._counts["sessions"] += 1
+            self._line(number, self._style(_title(event), typer.colors.WHITE, bold=True))
+        elif isinstance(event, SessionEnded):
+            self._line(number, f"  {moment(event.time)}  {event.how}")
+            if not self._live:
+                self._print(number)
+
+    def flush(self) -> None:
+        """What is to be seen now is written."""
+        if self._waiting > _MAX_WAITING:
+            for number in list(self._blocks):
+                self._print(number)
+                self._blocks[number] = [f"session {number}, continued"]
+        sys.stdout.flush()
+
+    def summary(self, decoder: CaptureDecoder) -> None:
+        """Lines that are left, and what there was in all."""
+        for number in list(self._blocks):
+            self._print(number)
+        counts = self._counts
+        facts = [
+            f"sessions: {counts['sessions']:,}",
+            f"packets: {counts['packets']:,}",
+            f"records: {counts['records']:,}",
+            *(f"{kind}: {count:,}" for kind, count in sorted(self._notes.items())),
+            f"gaps: {counts['gaps']:,}",
+            f"other errors: {counts['errors']:,}",
+        ]
+        typer.echo("; ".join(facts))
+        typer.echo(f"frames: {decoder.frames:,}; other conversations: {decoder.others:,}")
+        for reason, count in decoder.skipped.items():
+            typer.echo(f"frames that were not read, {reason.value}: {count:,}")
+
+    def _finding(self, found: CapturedFinding) -> str:
+        content = found.content
+        mark = " "
+        if isinstance(content, AvlPacket):
+            self._counts["packets"] += 1
+            self._counts["records"] += len(content.records)
+            what, colour = _packet(found, content), PACKET_COLOUR
+        else:
+            what, colour = describe(content)
+            if isinstance(content, FoundError):
+                self._counts["gaps" if content.error == ErrorCode.GAP else "errors"] += 1
+                mark = "!"
+        line = (
+            f"{mark} {moment(found.time)}  {found.imei or _NO_IMEI}  {_ARROWS[found.sender]} {what}"
+        )
+        return self._style(line, colour) if self._coloured else line
+
+    def _line(self, number: int, line: str) -> None:
+        if self._live:
+            sys.stdout.write(f"{number:>4} {line}\n")
+            return
+        self._waiting += 1
+        self._blocks.setdefault(number, []).append(line)
+
+    def _print(self, number: int) -> None:
+        lines = self._blocks.pop(number)
+        self._waiting -= len(lines)
+        sys.stdout.write("\n".join(lines) + "\n\n")
+
+    def _style(self, text: str, colour: str, *, bold: bool = False) -> str:
+        return typer.style(text, fg=colour, bold=bold) if self._coloured else text
+
+
+def _title(began: SessionBegan) -> str:
+    session = began.session
+    begin = "" if session.from_start else ", captured from its middle on"
+    return (
+        f"session {session.number}, {session.transport}, device {session.device_address}, "
+        f"server {session.server_address}, IMEI {session.imei or 'unknown'}{begin}"
+    )
+
+
+def _packet(found: CapturedFinding, packet: AvlPacket) -> str:
+    records = packet.records
+    codec = CODECS.by_id(packet.codec_id).name
+    if records:
+        first, last = records[0].timestamp_ms, records[-1].timestamp_ms
+        text = describe_packet(codec, len(records), format_timestamp(first), format_timestamp(last))
+    else:
+        text = describe_packet(codec, 0)
+    if found.datagram is None:
+        return text
+    return f"{text}, packet {found.datagram.packet_id}/{found.datagram.avl_packet_id}"

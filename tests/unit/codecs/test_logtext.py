@@ -1,0 +1,110 @@
+"""Lines of logs to the hex in them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from teltonika.codecs.logtext import LogHex, LogReader
+
+HELLO = "000f333536333037303432343431303133"
+PACKET = (
+    "000000000000002808010000016b40d9ad80010000000000000000000000000000000103021503010101425e1000000"
+    "10000f22a"
+)
+DATAGRAM = "003dcafe0105" + HELLO + PACKET[16:-8]
+SPACED = " ".join(HELLO[n : n + 2] for n in range(0, len(HELLO), 2))
+TIME = "2024-05-14 08:30:00"
+
+
+def read(*lines: str) -> list[tuple[str | None, str]]:
+    reader = LogReader()
+    return [(each.time, each.data.hex()) for line in lines for each in reader.read_line(line)]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f"{TIME}  INFO: [T4c5a33b6: teltonika < 198.51.100.7] {HELLO}", HELLO),
+        (f"{TIME}  INFO: [T4c5a33b6: teltonika > 198.51.100.7] 01", "01"),
+        (f"{TIME}  INFO: [T4c5a33b6: teltonika < 198.51.100.7] ff", "ff"),
+        (f"{TIME} DEBUG: [4C5A33B6: 5027 < 198.51.100.7] HEX: {PACKET.upper()}", PACKET),
+        (f"{TIME} DEBUG: [4C5A33B6: 192.0.2.1 > 198.51.100.7] HEX: {PACKET}", PACKET),
+        (f"{TIME} [U4c5a33b6: teltonika < 2001:db8::7] {DATAGRAM}", DATAGRAM),
+        (f"{TIME} RAW: {PACKET}", PACKET),
+        (f"{TIME} got 0x{HELLO}", HELLO),
+        (f'{TIME} {{"payload":"{PACKET}"}}', PACKET),
+        (f"{TIME} received {SPACED}", HELLO),
+        (f"{TIME} received {SPACED.replace(' ', ':')}", HELLO),
+        (f"{TIME} data [{', '.join('0x' + byte for byte in SPACED.split())}]", HELLO),
+        (f"{TIME} data {''.join(chr(92) + 'x' + byte for byte in SPACED.split())}", HELLO),
+        (f"{TIME} len 17 {HELLO}", HELLO),
+        (f"{TIME} <Buffer {SPACED}>", HELLO),
+        (f"{TIME} sent 00000001", "00000001"),
+        (f'{TIME} -> "01"', "01"),
+        (f"{TIME} reply 0005cafe010501", "0005cafe010501"),
+    ],
+)
+def test_hex_is_found_however_a_line_writes_it(line: str, expected: str) -> None:
+    assert read(line) == [(TIME, expected)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{TIME}  INFO: [T4c5a33b6: gl200 < 198.51.100.7] {HELLO}",
+        f"{TIME}  INFO: [4c5a33b6: 5023 < 198.51.100.7] HEX: 7878110103518",
+        f"{TIME}  INFO: [4c5a33b6: 5023 > 198.51.100.7] HEX: 00000001",
+        f"{TIME}  INFO: [T4c5a33b6] connected",
+        f"{TIME} sha deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+        f"{TIME} 00000000000000000000000000000000",
+        f"{TIME} records 00000001",
+        f"{TIME} sent 01 of 12 records",
+        f"{TIME} id 1715675400000000",
+        f"{TIME} x{HELLO}",
+        "",
+    ],
+)
+def test_what_is_not_a_device_s_is_passed_over(line: str) -> None:
+    assert read(line) == []
+
+
+def test_a_connection_that_is_known_for_a_device_s_brings_everything() -> None:
+    received = "[4c5a33b6: 5027 < 198.51.100.7] HEX: "
+    sent = "[4c5a33b6: 5027 > 198.51.100.7] HEX: "
+    assert read(sent + "01", received + HELLO, sent + "01", received + "dead") == [
+        (None, HELLO),
+        (None, "01"),
+        (None, "dead"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        TIME,
+        f"{TIME},123",
+        f"{TIME}.123456",
+        "2024-05-14T08:30:00Z",
+        "2024-05-14T08:30:00.5+02:00",
+        "2024-05-14T08:30:00-0530",
+    ],
+)
+def test_a_line_s_time_is_kept_as_it_stands(time: str) -> None:
+    assert read(f"[{time}] INFO {HELLO}, later 2025-01-01 00:00:00") == [(time, HELLO)]
+
+
+def test_a_line_may_have_no_time_and_several_runs() -> None:
+    assert read(f"{HELLO} then {PACKET}") == [(None, HELLO), (None, PACKET)]
+
+
+@given(
+    st.lists(
+        st.text(max_size=60) | st.text("0123456789abcdefx \\:,-<>[]T", max_size=200), max_size=3
+    )
+)
+def test_no_line_raises_anything(lines: list[str]) -> None:
+    reader = LogReader()
+    for line in lines:
+        assert all(isinstance(each, LogHex) for each in reader.read_line(line))
+        prefix = "[T4c5a33b6: teltonika < 198.51.100.7] "
+        assert all(each.data for each in reader.read_line(prefix + line))
