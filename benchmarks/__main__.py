@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import commands, decode, fleet, ingest
+from benchmarks import captures, commands, decode, fleet, ingest
 from benchmarks.workloads import WORKLOADS
 
 INGEST_RECORDS = {"W1": 150_000, "W2": 60_000, "W3": 120_000, "W4": 30_000}
@@ -26,6 +26,8 @@ COMMANDS = 500
 TELEMETRY_S = 3.0
 FLEET_DEVICES = 2_000
 FLEET_S = 6.0
+CAPTURE_BYTES = 60_000_000
+CAPTURE_DEVICES = 500
 QUICK = 100
 """By so much smaller is everything with --quick."""
 
@@ -41,7 +43,7 @@ def main(
         bool, typer.Option("--quick", help="Only see that it runs: the figures mean nothing.")
     ] = False,
 ) -> None:
-    """Measure decoding, ingest, commands, emulated devices and idle connections; in minutes."""
+    """Measure decoding, captures, ingest, commands, devices and idle connections; in minutes."""
     console = Console()
     machine = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
     console.print(f"{machine}, seed {seed}, medians of {rounds} rounds")
@@ -49,6 +51,7 @@ def main(
     if quick:
         rounds, idle = 1, idle // part
     console.print(_decode_table(rounds, seed, DECODE_RECORDS // part))
+    console.print(_captures_table(rounds, seed, CAPTURE_BYTES // part, CAPTURE_DEVICES // part))
     counts = {name: records // part for name, records in INGEST_RECORDS.items()}
     console.print(_ingest_table(rounds, connections, seed, counts))
     console.print(_commands_table(rounds, connections, seed, part))
@@ -70,6 +73,20 @@ def _decode_table(rounds: int, seed: int, records: int) -> Table:
         ratio = median(ours / theirs for ours, theirs in zip(values, bare, strict=True))
         times = f"{ratio:.2f}" if name.startswith("W1") else ""
         table.add_row(name, f"{median(values):.2f}", f"{1e6 / median(values):,.0f}", times)
+    return table
+
+
+def _captures_table(rounds: int, seed: int, size: int, devices: int) -> Table:
+    figures: dict[str, list[float]] = defaultdict(list)
+    for _ in track(range(rounds), "captures", console=progress, transient=True):
+        for workload in WORKLOADS:
+            figures[workload.name].append(captures.measure(workload, size, devices, seed))
+    title = f"decode pcap, {size / 1e6:,.1f} MB, {devices:,} devices at a time"
+    table = Table(title=title, title_justify="left")
+    table.add_column("capture of")
+    table.add_column("MB in a second of one core", justify="right")
+    for name, values in figures.items():
+        table.add_row(name, f"{median(values):.1f}")
     return table
 
 

@@ -129,8 +129,10 @@ def _packet(found: CapturedFinding, packet: AvlPacket) -> str:
     records = packet.records
     codec = CODECS.by_id(packet.codec_id).name
     if records:
-        first, last = records[0].timestamp_ms, records[-1].timestamp_ms
-        text = describe_packet(codec, len(records), format_timestamp(first), format_timestamp(last))
+        first = last = format_timestamp(records[0].timestamp_ms)
+        if len(records) > 1:
+            last = format_timestamp(records[-1].timestamp_ms)
+        text = describe_packet(codec, len(records), first, last)
     else:
         text = describe_packet(codec, 0)
     if found.datagram is None:

@@ -136,10 +136,10 @@ class TcpConversation:
     @property
     def held(self) -> int:
         """Bytes that wait for others."""
-        held = self._kept_bytes + self.connection.held
-        if self._device is not None and self._server is not None:
-            held += self._device.held + self._server.held
-        return held
+        device, server = self._device, self._server
+        if device is None or server is None:
+            return self._kept_bytes + self.connection.held
+        return device.held + server.held + self.connection.held
 
     def add(self, segment: Segment, time: float, frame: int) -> list[CapturedFinding]:
         """What is whole now, of either side."""

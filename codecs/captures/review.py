@@ -2,6 +2,7 @@
 that were sent again, refusals."""
 
 from collections import deque
+from functools import lru_cache
 
 import msgspec
 
@@ -186,4 +187,11 @@ class SessionReview:
 
 def moment(time: float) -> str:
     """A capture's time as text, ISO 8601 UTC with milliseconds."""
-    return format_timestamp(max(0, round(time * 1000)))
+    second, millisecond = divmod(max(0, round(time * 1000)), 1000)
+    return f"{_second(second)}{millisecond:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    """Frames of one second come together: it is written once."""
+    return format_timestamp(1000 * second).removesuffix("000Z")

@@ -245,6 +245,13 @@ def test_spoilt_bytes_are_left_behind_at_the_next_packet() -> None:
     assert (error.error, error.length) == ("bad_preamble", 14)
 
 
+def test_a_packet_with_a_wrong_crc_is_no_place_to_read_on_from() -> None:
+    spoilt = packet(2)[:-1] + b"\x00"
+    frames = [*OPENING, tcp(HELLO, seq=100), tcp(spoilt + packet(3), seq=127)]
+    events = decode(*frames, tcp(seq=231, flags=FIN))
+    assert findings(events)[1:] == [(Side.DEVICE, "Error", 17), (Side.DEVICE, "AvlPacket", 79)]
+
+
 def test_half_a_packet_at_the_end_is_an_error() -> None:
     events = decode(*talk((PACKET[:-9], b"")))
     (error,) = errors(events)
