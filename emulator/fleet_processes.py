@@ -14,6 +14,10 @@ from teltonika.emulator.settings import EmulatorSettings
 TELL_PERIOD_S = 0.5
 """Between two words from a process to the one that started it."""
 
+_HELD = (signal.SIGINT, signal.SIGTERM)
+"""Signals that wait until whoever gets them is ready: a process that has no handler yet, its own or
+that of who started it, would die of them."""
+
 Runner = Callable[[Coroutine[None, None, None]], None]
 """Such as `asyncio.run`."""
 
@@ -25,7 +29,8 @@ class FleetProcessError(Exception):
 class FleetProcesses:
     """Runs like a `Fleet`: `run`, `stop`, `counts`. To be made before there is an event loop.
 
-    The processes are forked; ``runner`` is what each runs its event loop with.
+    The processes are forked; ``runner`` is what each runs its event loop with. From then on SIGINT
+    and SIGTERM are held until `run`, before which they are to be given their handlers.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class FleetProcesses:
         runner: Runner,
     ) -> None:
         context = multiprocessing.get_context("fork")
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         self._stopping = False
         self._counts = [FleetCounts() for _ in range(processes)]
         self._parts: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
@@ -57,6 +63,7 @@ class FleetProcesses:
 
     async def run(self) -> None:
         """Until every process has ended. Raises FleetProcessError."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         try:
             async with asyncio.TaskGroup() as group:
                 for number, (process, connection) in enumerate(self._parts):
@@ -122,6 +129,7 @@ def _run_part(
             connection.send_bytes(msgspec.msgpack.encode(fleet.counts()))
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, fleet.stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         async with asyncio.TaskGroup() as group:
             telling = group.create_task(_every(TELL_PERIOD_S, tell))
             await fleet.run()

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,19 +44,19 @@ class ServerProcess:
         self.data_dir = data_dir
         self._probes = 0
         data_dir.mkdir(parents=True, exist_ok=True)
-        self._log_path = data_dir / "stderr.log"
+        self.log_path = data_dir / "stderr.log"
         command = [*program, "serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", str(data_dir), "--log-format", "json", *options]
         if redis_url is not None:
             command += ["--redis", redis_url]
-        with self._log_path.open("ab") as log:
+        with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
         if not self.line:
             self.process.wait(timeout=30)
             self.process.stdout.close()
-            raise AssertionError(self._log_path.read_text())
+            raise AssertionError(self.log_path.read_text())
         self.listening: dict[str, Any] = json.loads(self.line)
         self.port: int = self.listening["port"]
         self.udp_port: int = self.listening.get("udp_port", 0)
@@ -123,21 +124,14 @@ class ServerProcess:
         self.process.wait(timeout=30)
 
     def log_text(self) -> str:
-        return self._log_path.read_text()
+        return self.log_path.read_text()
 
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_text().splitlines() if line[0] == "{"]
 
     def wait_for_log(self, event: str) -> None:
         """Return once the log has a line of this event."""
-        with subprocess.Popen(
-            ["tail", "-n", "+1", "-F", str(self._log_path)], stdout=subprocess.PIPE, text=True
-        ) as tail:
-            assert tail.stdout is not None
-            for line in tail.stdout:
-                if f'"event":"{event}"' in line.replace(": ", ":"):
-                    break
-            tail.kill()
+        wait_for_log_of_any([self], event)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.log() if line["event"] == event]
@@ -149,6 +143,20 @@ class ServerProcess:
         """Every payload on the stream, in order; of one device if asked."""
         payloads = [json.loads(entry["payload"]) for entry in self.entries()]
         return [p for p in payloads if imei is None or p["device_id"] == imei]
+
+
+def wait_for_log_of_any(servers: Sequence[ServerProcess], event: str) -> None:
+    """Return once the log of one of them has a line of this event."""
+    with subprocess.Popen(
+        ["tail", "-q", "-n", "+1", "-F", *(str(server.log_path) for server in servers)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tail:
+        assert tail.stdout is not None
+        for line in tail.stdout:
+            if f'"event":"{event}"' in line.replace(": ", ":"):
+                break
+        tail.kill()
 
 
 def wait_for_statuses(client: redis.Redis, *command_ids: str) -> list[dict[str, str]]:

@@ -10,7 +10,15 @@ from datetime import datetime
 import pytest
 import redis
 from own_valkey import OwnValkey
-from serving import IMEI, REGISTRY, BareDevice, ServerProcess, wait_for_entry, wait_for_statuses
+from serving import (
+    IMEI,
+    REGISTRY,
+    BareDevice,
+    ServerProcess,
+    wait_for_entry,
+    wait_for_log_of_any,
+    wait_for_statuses,
+)
 
 StartServer = Callable[..., ServerProcess]
 OTHER = "356307042441021"
@@ -171,7 +179,7 @@ def test_the_janitor_ends_what_a_dead_instance_left(
         changes.subscribe(f"__keyspace@0__:{lost.outbound}")
         while shared.exists(lost.outbound):
             assert changes.get_message(timeout=30) is not None
-    assert any(server.logged("instance_lost") for server in others)
+    wait_for_log_of_any(others, "instance_lost")
     assert set(shared.keys("commands:outbound:*")) == {server.outbound for server in others}
 
 
