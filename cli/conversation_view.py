@@ -37,7 +37,6 @@ class ConversationView:
         self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._blocks: dict[int, list[str]] = {}
         self._waiting = 0
-        self._sessions: set[int] = set()
         self._counts: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
 
@@ -62,7 +61,7 @@ class ConversationView:
         if self._waiting > _MAX_WAITING:
             for number in list(self._blocks):
                 self._print(number)
-                self._blocks[number] = [f"session {number}, continued"]
+                self._line(number, f"session {number}, continued")
         sys.stdout.flush()
 
     def summary(self, decoder: CaptureDecoder) -> None:
@@ -113,7 +112,7 @@ class ConversationView:
         sys.stdout.write("\n".join(lines) + "\n\n")
 
     def _style(self, text: str, colour: str, *, bold: bool = False) -> str:
-        return typer.style(text, fg=colour, bold=bold) if self._coloured else text
+        return typer.style(text, fg=colour, bold=bold or None) if self._coloured else text
 
 
 def _title(began: SessionBegan) -> str:
