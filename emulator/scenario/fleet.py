@@ -21,7 +21,8 @@ class ScenarioFleet(Fleet):
     """Runs like a `Fleet`, and does the scenario's steps to its devices.
 
     It stops after ``duration`` seconds, or, with None, after the last step; in both cases once
-    everything that was due then is acknowledged, which it waits for as long as a device tries.
+    commands that were asked for have their answers, and everything that was due then is
+    acknowledged, which it waits for as long as a device tries.
     Raises ValueError where a step names a device that is not there, or where conditions leave
     open when the end comes.
     """
@@ -79,13 +80,14 @@ class ScenarioFleet(Fleet):
         return verdicts
 
     async def _go_through(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._duration), asyncio.TaskGroup() as self._steps:
-                for step, links in self._timed:
-                    self._steps.create_task(self._do_at(step, links))
-                if self._duration is not None:
-                    await asyncio.Event().wait()
-        self._steps = None
+        async with asyncio.TaskGroup() as self._asking:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._duration), asyncio.TaskGroup() as self._steps:
+                    for step, links in self._timed:
+                        self._steps.create_task(self._do_at(step, links))
+                    if self._duration is not None:
+                        await asyncio.Event().wait()
+            self._steps = None
         with suppress(TimeoutError):  # the expectations tell
             async with asyncio.timeout(self._settings.give_up_after_s):
                 behind = self._links
@@ -100,7 +102,7 @@ class ScenarioFleet(Fleet):
 
     async def _do(self, step: Step, links: Sequence[DeviceLink]) -> None:
         if step.do is Verb.ASK:
-            self._asked += await ask(step.run or [], [link.device.imei for link in links])
+            self._asking.create_task(self._ask(step, links))
             return
         for link in links:
             do(step, link)
@@ -110,6 +112,9 @@ class ScenarioFleet(Fleet):
         if step.do in ENDS:
             for link in links:
                 end(ENDS[step.do], link)
+
+    async def _ask(self, step: Step, links: Sequence[DeviceLink]) -> None:
+        self._asked += await ask(step.run or [], [link.device.imei for link in links])
 
     def _look_at(self, device: EmulatedDevice) -> None:
         """Something was counted: its steps may have come."""

@@ -34,7 +34,7 @@ def run(
 
 def test_devices_go_through_it_and_nothing_is_lost(server: ServerProcess, tmp_path: Path) -> None:
     code, report, junit = run(server, tmp_path, limit_s=10)
-    assert code == 0, report
+    assert code == 0, json.dumps(report)
     assert all(verdict["passed"] for verdict in report["expectations"])
     assert report["records_acknowledged"] == server.redis.xlen(STREAM) >= 350
     payloads = server.payloads()
