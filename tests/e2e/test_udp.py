@@ -1,5 +1,6 @@
 """Datagrams to a running server: what lands on the stream, and what is answered."""
 
+import json
 import random
 import signal
 import socket
@@ -391,3 +392,19 @@ def test_a_port_that_is_none_is_wrong_usage(port: str) -> None:
     result = run_teltonika("serve", "--udp-port", port)
     assert result.returncode == 2
     assert "--udp-port" in result.stderr
+
+
+def test_an_emulated_device_loses_datagrams_and_answers_and_no_record(
+    udp_server: ServerProcess,
+) -> None:
+    result = run_teltonika(
+        *("emulate", "--imei", IMEI, "--transport", "udp", "--port", str(udp_server.udp_port)),
+        *("--records", "1000", "--interval", "0", "--ack-timeout", "0.1", "--json"),
+        *("--fault", "drop=0.1,drop-ack=0.1"),
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["records_resent"] > 100
+    assert report["faults"].keys() == {"drop", "drop-ack"}
+    times = [payload["timestamp"] for payload in udp_server.payloads(IMEI)]
+    assert len(times) == len(set(times)) == 1000

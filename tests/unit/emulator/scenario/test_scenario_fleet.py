@@ -157,7 +157,10 @@ def when(records_acknowledged: int, verb: str) -> dict[str, object]:
 
 async def test_parked_it_stands_without_ignition_until_it_drives() -> None:
     server, _ = await run(
-        scenario(when(100, "park"), when(1_000, "drive")), interval_s=0.0, records=1_100
+        scenario(when(100, "park"), when(1_000, "drive")),
+        duration=60.0,
+        interval_s=0.0,
+        records=1_100,
     )
     got = records(server)
     assert len({record.io.get(16) for record in got[130:1_000]}) == 1
@@ -168,7 +171,10 @@ async def test_parked_it_stands_without_ignition_until_it_drives() -> None:
 
 async def test_towed_it_moves_without_ignition() -> None:
     server, _ = await run(
-        scenario(when(100, "tow"), when(300, "end-tow")), interval_s=0.0, records=400
+        scenario(when(100, "tow"), when(300, "end-tow")),
+        duration=60.0,
+        interval_s=0.0,
+        records=400,
     )
     got = records(server)
     assert {record.io.get(239) for record in got[101:300]} == {0}
