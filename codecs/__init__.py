@@ -57,6 +57,7 @@ from teltonika.codecs.registry import (
     CODECS,
     COMMAND_CODECS,
     MESSAGE_CODECS,
+    TEXT_CODECS,
     CodecRegistry,
 )
 
@@ -66,6 +67,7 @@ __all__ = [
     "COMMAND_CODECS",
     "MAX_PACKET_SIZE",
     "MESSAGE_CODECS",
+    "TEXT_CODECS",
     "AvlCodec",
     "AvlPacket",
     "AvlPacketReceived",

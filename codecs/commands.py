@@ -93,6 +93,15 @@ class CommandCodec:
         """What the device that got ``command`` answers."""
         return CommandMessage(self.codec_id, MessageType.RESPONSE, content, command.imei)
 
+    def text(self, content: bytes, imei: str, timestamp_s: int) -> CommandMessage:
+        """What the device ``imei`` says unasked. Raises EncodeError for a codec of commands."""
+        if not self._has_timestamp:
+            raise EncodeError("type", f"codec {self.name} is for commands and their answers")
+        (text_type,) = self._types
+        return CommandMessage(
+            self.codec_id, text_type, content, imei if self._has_imei else None, timestamp_s
+        )
+
     def decode_data(self, data: bytes, offset: int = 0) -> CommandMessage:
         """The message in a data field. ``offset`` is added to an error's own.
 

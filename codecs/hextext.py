@@ -95,9 +95,9 @@ def _parse_plain(rows: Iterable[Row]) -> Iterator[bytes]:
                     raise HexTextError(
                         count + len(data),
                         number,
-                        column,
-                        f"an odd number of hex digits ({len(token['digits'])}): half a byte "
-                        "is missing, or one too many",
+                        before + token.end(),
+                        f"an odd number of hex digits ({len(token['digits'])}) ends here: half a "
+                        "byte is missing, or one too many",
                     )
                 data += bytes.fromhex(token["digits"])
             elif not (token["separator"] or token["prefix"]):

@@ -58,6 +58,8 @@ class CodecRegistry(Generic[CodecT]):
 AVL_CODECS = CodecRegistry((CODEC8, CODEC8_EXTENDED, CODEC16))
 COMMAND_CODECS = CodecRegistry((CODEC12, CODEC14))
 """Those in which a server can send a command."""
+TEXT_CODECS = CodecRegistry((CODEC13, CODEC15))
+"""Those in which a device sends text that nobody asked for."""
 MESSAGE_CODECS = CodecRegistry((CODEC12, CODEC13, CODEC14, CODEC15))
 """Those that carry text in either direction."""
 CODECS: CodecRegistry[AvlCodec | CommandCodec] = CodecRegistry((*AVL_CODECS, *MESSAGE_CODECS))

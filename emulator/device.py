@@ -8,7 +8,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Self, cast
 
-from teltonika.codecs import AVL_CODECS, AvlRecord
+from teltonika.codecs import AVL_CODECS, TEXT_CODECS, AvlRecord, encode_message
 from teltonika.emulator.assemble import assemble_device
 from teltonika.emulator.connector import Connector
 from teltonika.emulator.device_errors import (
@@ -184,6 +184,17 @@ class Device:
             self._write()
             await self._until_idle("no ACK")
             return self._accepted
+
+    def send_text(self, text: str, codec: str = "13") -> None:
+        """Say something that nobody asked for, in codec 13 or 15; no ACK comes to it.
+
+        Raises NotConnectedError, and ValueError for another codec.
+        """
+        self._check()
+        sent_s = time.time_ns() // 1_000_000_000
+        message = TEXT_CODECS.by_name(codec).text(text.encode(), self.imei, sent_s)
+        self._send(encode_message(message))
+        self.report.texts += 1
 
     async def next_command(self, timeout_s: float | None = None) -> str:
         """The text of the next command that came, whether the device knows it or not.

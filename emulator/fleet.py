@@ -52,6 +52,7 @@ class FleetCounts(msgspec.Struct, kw_only=True):
     commands_received: int = 0
     commands_executed: int = 0
     answers: int = 0
+    texts: int = 0
     records_overwritten: int = 0
     corrupt_acknowledged: int = 0
     disconnects: int = 0

@@ -1,12 +1,14 @@
 """A device's line to its server: drives an `EmulatedDevice` over connections, one after another."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from math import ceil, inf
 from operator import itemgetter
 from random import Random
 from time import perf_counter, time_ns
 
+from teltonika.codecs import CommandCodec, encode_message
 from teltonika.emulator.answers import AnswerQueue
 from teltonika.emulator.backoff import Backoff
 from teltonika.emulator.connector import Connector
@@ -102,6 +104,7 @@ class DeviceLink:
         "_settings",
         "_settle_due",
         "_stopping",
+        "_texts",
         "_transport",
         "_wants_away",
         "_woken",
@@ -146,6 +149,7 @@ class DeviceLink:
         self._wants_away = False  # without a connection: how long, and why
         self._away_s, self._away_why = 0.0, ""
         self._answers = AnswerQueue(settings.answer_delay_s, settings.answer_fault)
+        self._texts: deque[bytes] = deque()
         self._settle_due = 0.0  # when `settle` is due, in the loop's time
         self._due = 0.0  # when the next packet is, in the loop's time
         self._late_s = 0.0  # by how much it comes later than that
@@ -241,6 +245,14 @@ class DeviceLink:
     def _leave(self, seconds: float, why: str) -> None:
         self._wants_away = True
         self._away_s, self._away_why = seconds, why
+        self.wake()
+
+    def send_text(self, text: str, codec: CommandCodec) -> None:
+        """Send text that nobody asked for, as soon as there is a connection."""
+        self._tick()
+        device = self.device
+        sent_s = device.unit.now_ms // 1000
+        self._texts.append(encode_message(codec.text(text.encode(), device.imei, sent_s)))
         self.wake()
 
     def receive(self, data: bytes) -> None:
@@ -367,7 +379,7 @@ class DeviceLink:
 
         None where the device wants no more of this connection.
         """
-        answer = (self._answers.due_s, self._write)
+        answer = (0.0 if self._may_send_text else self._answers.due_s, self._write)
         match self.device.state:
             case DeviceState.READY:
                 self._patience.reschedule(None)  # nothing is wanted from the server
@@ -497,8 +509,17 @@ class DeviceLink:
             self.device.report.answers += not self._answers.mid_frame
         if self._answers.mid_frame:
             return
+        while self._may_send_text:
+            self._send(self._texts.popleft())
+            self.device.report.texts += 1
         while data := self.device.data_to_send():
             self._write_frame(data, now)
+
+    @property
+    def _may_send_text(self) -> bool:
+        """Whether one waits, and the server knows who says it."""
+        told = self.device.state in (DeviceState.READY, DeviceState.AWAITING_ACK)
+        return told and bool(self._texts)
 
     def _write_frame(self, data: bytes, now: float) -> None:
         """Write the IMEI or a packet: either wants an answer."""

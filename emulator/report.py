@@ -42,6 +42,8 @@ class DeviceReport(msgspec.Struct, kw_only=True):
     """Commands that named another IMEI, and so were not executed."""
     answers: int = 0
     """Answers and nACKs that were written whole. A doubled one is two."""
+    texts: int = 0
+    """Texts of codecs 13 and 15 that were written; nothing answers them."""
     broken_frames: int = 0
     """What came in a packet and was no command: a wrong CRC, a wrong size, another codec."""
     restarts: int = 0

@@ -7,7 +7,14 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Self, cast
 
-from teltonika.codecs import AvlPacketReceived, AvlRecord, ImeiReceived, ServerConnection
+from teltonika.codecs import (
+    AvlPacketReceived,
+    AvlRecord,
+    CommandMessage,
+    CommandResponseReceived,
+    ImeiReceived,
+    ServerConnection,
+)
 
 IMEI_SIZE = 17
 
@@ -29,6 +36,7 @@ class Received:
         self.imei = ""
         self.packets: list[bytes] = []
         self.records: list[AvlRecord] = []
+        self.messages: list[CommandMessage] = []
         self.closed = asyncio.Event()
 
 
@@ -131,6 +139,9 @@ class _Session(asyncio.Protocol):
                 self._server.packet_came.set()
                 count = len(event.packet.records)
                 self._answer(count.to_bytes(4), (count + 1).to_bytes(4))
+            elif isinstance(event, CommandResponseReceived):
+                self._raw = self._raw[8 + int.from_bytes(self._raw[4:8]) + 4 :]
+                self._received.messages.append(event.message)
             else:
                 raise AssertionError(event)  # noqa: TRY004 - not a type: a device gone wrong
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from teltonika.codecs import AVL_CODECS
+from teltonika.codecs import AVL_CODECS, TEXT_CODECS, CommandCodec
 from teltonika.codecs.transport import Transport
 from teltonika.emulator.faults.plan import Fault, check_transport
 from teltonika.emulator.report import DeviceReport
@@ -37,6 +37,7 @@ class Verb(Enum):
     CODEC = "codec"
     FAULT = "fault"
     ASK = "ask"
+    TEXT = "text"
 
 
 ENDS = {
@@ -46,6 +47,8 @@ ENDS = {
     Verb.TOW: Verb.END_TOW,
 }
 """What ends a verb that is done ``for`` a while only."""
+_OWN_FIELDS = {"fault": Verb.FAULT, "run": Verb.ASK, "text": Verb.TEXT}
+"""Fields that one verb has, and needs."""
 _ABSENCES = frozenset((Verb.LOSE_NETWORK, Verb.SLEEP))
 
 
@@ -63,7 +66,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """``all``, numbers from 1, ``3-7``, or ``25%`` of them, chosen by the seed."""
     for_s: Seconds | None = msgspec.field(name="for", default=None)
     codec: str | None = None
-    """To change to."""
+    """To change to; of a text 13, which it is if nothing is said, or 15."""
+    text: str | None = None
+    """What the device says, unasked."""
     fault: Fault | None = None
     """What is wrong with the next packet."""
     run: list[str] | None = None
@@ -79,18 +84,28 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"{self.do.value} needs `for`, in seconds")
         if self.for_s is not None and self.do not in (*ENDS, *_ABSENCES):
             raise ValueError(f"{self.do.value} takes no `for`: it is done once")
-        if (self.do is Verb.CODEC) != (self.codec is not None):
-            raise ValueError("`codec` goes with do = 'codec', and only with it")
-        if (self.do is Verb.FAULT) != (self.fault is not None):
-            raise ValueError("`fault` goes with do = 'fault', and only with it")
+        for name, verb in _OWN_FIELDS.items():
+            if (self.do is verb) != (getattr(self, name) not in (None, [])):
+                raise ValueError(f"`{name}` goes with do = {verb.value!r}, and only with it")
         if self.fault is Fault.NO_LUHN:
             raise ValueError("no-luhn is no fault of a moment: give it to --fault")
-        if (self.do is Verb.ASK) != bool(self.run):
-            raise ValueError("`run`, a list of words, goes with do = 'ask', and only with it")
-        if self.codec is not None:
-            AVL_CODECS.by_name(self.codec)
+        self._check_codec()
         if isinstance(self.devices, str):
             _selection(self.devices)
+
+    def _check_codec(self) -> None:
+        if self.do is Verb.TEXT:
+            self.text_codec()
+        elif self.do is Verb.CODEC and self.codec is not None:
+            AVL_CODECS.by_name(self.codec)
+        elif self.do is Verb.CODEC:
+            raise ValueError("codec needs `codec`, the one to change to")
+        elif self.codec is not None:
+            raise ValueError("`codec` goes with do = 'codec' or 'text', and only with them")
+
+    def text_codec(self) -> CommandCodec:
+        """That of a text. Raises ValueError if it is none."""
+        return TEXT_CODECS.by_name(self.codec or "13")
 
     def check_transport(self, transport: Transport) -> None:
         """Raises ValueError for what cannot be over this transport."""
@@ -98,6 +113,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             check_transport(self.fault, transport)
         if self.do is Verb.ASK and transport is Transport.UDP:
             raise ValueError("ask is for TCP: over UDP no command comes to a device")
+        if self.do is Verb.TEXT and transport is Transport.UDP:
+            raise ValueError("text is for TCP")
 
     def chosen(self, count: int, rng: Random) -> list[int]:
         """Which of ``count`` devices, numbered from 0. Raises ValueError if one is not there."""

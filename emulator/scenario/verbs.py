@@ -22,6 +22,8 @@ def do(step: Step, link: DeviceLink) -> None:
             link.restart()
         case Verb.FAULT if isinstance(link, FaultyLink) and step.fault is not None:
             link.inject(step.fault)
+        case Verb.TEXT:
+            link.send_text(step.text or "", step.text_codec())
         case Verb.CODEC:
             codec = AVL_CODECS.by_name(step.codec or "")
             link.device.codec = codec

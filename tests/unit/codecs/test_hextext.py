@@ -79,7 +79,7 @@ def test_a_dump_may_begin_at_any_offset() -> None:
         ("zz", 1, 1, 0, "'z' is no hex digit"),
         ("00 0f\n33 g5", 2, 4, 3, "'g' is no hex digit"),
         ("00 0", 1, 4, 1, r"an odd number of hex digits \(1\)"),
-        ("000f3", 1, 1, 0, r"an odd number of hex digits \(5\)"),
+        ("000f3", 1, 5, 0, r"an odd number of hex digits \(5\)"),
         ("00é", 1, 3, 1, "'é' is no hex digit"),
         (XXD + "00000020: 33  3\n", 3, 1, 17, "offset is 0x20 where 0x11 should stand"),
         (XXD + "what is this\n", 3, 1, 17, "no row of the dump"),

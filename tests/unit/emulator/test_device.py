@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -364,3 +365,18 @@ def test_what_cannot_be_is_refused() -> None:
         Device(records_per_packet=256)
     with pytest.raises(ValueError, match="9"):
         Device(codec="9")
+
+
+@pytest.mark.parametrize(("codec", "codec_id"), [("13", 0x0D), ("15", 0x0F)])
+async def test_a_text_goes_out_whole_and_no_ack_is_waited_for(codec: str, codec_id: int) -> None:
+    async with TinyServer() as server, Device(port=server.port) as device:
+        device.send_text("door opened", codec)
+        await device.send(1)
+        assert device.report.texts == 1
+        with pytest.raises(ValueError, match="no codec is called '12'"):
+            device.send_text("", "12")
+    (message,) = server.connections[0].messages
+    assert (message.codec_id, message.content) == (codec_id, b"door opened")
+    assert message.imei in (None, device.imei)
+    assert abs((message.timestamp_s or 0) - time.time()) < 60
+    assert len(server.connections[0].records) == 1

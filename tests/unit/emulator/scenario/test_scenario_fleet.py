@@ -271,3 +271,21 @@ async def test_nothing_sent_is_not_everything_acknowledged() -> None:
     server = TinyServer(*([[Answer.HANG_UP]] * 50))
     _, fleet = await run(scenario(), server=server, duration=0.2, give_up_after_s=0.3)
     assert [verdict.passed for verdict in fleet.verdicts()] == [False]
+
+
+async def test_a_text_comes_once_even_where_the_network_is_lost_meanwhile() -> None:
+    server, fleet = await run(
+        scenario(
+            {"do": "lose-network", "at": 0.1, "for": 0.2},
+            {"do": "text", "at": 0.2, "text": "door \u00e9"},
+            {"do": "text", "at": 0.4, "text": "RS-232", "codec": "15"},
+        ),
+        duration=0.6,
+    )
+    before, after = server.connections
+    assert before.messages == []
+    first, second = after.messages
+    assert (first.codec_id, first.text, first.imei) == (0x0D, "door \u00e9", None)
+    assert (second.codec_id, second.text, second.imei) == (0x0F, "RS-232", IMEIS[0])
+    assert fleet.counts().texts == 2
+    assert fleet.counts().complete
