@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import captures, commands, decode, fleet, ingest
+from benchmarks import captures, commands, decode, fleet, ingest, startup
 from benchmarks.workloads import WORKLOADS
 
 INGEST_RECORDS = {"W1": 150_000, "W2": 60_000, "W3": 120_000, "W4": 30_000}
@@ -43,7 +43,7 @@ def main(
         bool, typer.Option("--quick", help="Only see that it runs: the figures mean nothing.")
     ] = False,
 ) -> None:
-    """Measure decoding, captures, ingest, commands, devices and idle connections; in minutes."""
+    """Measure decoding, captures, starts, ingest, commands, devices, connections; in minutes."""
     console = Console()
     machine = f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
     console.print(f"{machine}, seed {seed}, medians of {rounds} rounds")
@@ -52,6 +52,7 @@ def main(
         rounds, idle = 1, idle // part
     console.print(_decode_table(rounds, seed, DECODE_RECORDS // part))
     console.print(_captures_table(rounds, seed, CAPTURE_BYTES // part, CAPTURE_DEVICES // part))
+    console.print(_startup_table(1 if quick else 3 * rounds))
     counts = {name: records // part for name, records in INGEST_RECORDS.items()}
     console.print(_ingest_table(rounds, connections, seed, counts))
     console.print(_commands_table(rounds, connections, seed, part))
@@ -87,6 +88,21 @@ def _captures_table(rounds: int, seed: int, size: int, devices: int) -> Table:
     table.add_column("MB in a second of one core", justify="right")
     for name, values in figures.items():
         table.add_row(name, f"{median(values):.1f}")
+    return table
+
+
+def _startup_table(rounds: int) -> Table:
+    figures: dict[str, list[float]] = defaultdict(list)
+    for _ in track(range(rounds), "starts", console=progress, transient=True):
+        for name, seconds in startup.measure().items():
+            figures[name].append(seconds)
+    table = Table(title="From the start of a process to its end", title_justify="left")
+    for heading in ("", "ms", "times python -c pass"):
+        table.add_column(heading, justify="right" if heading else "left")
+    bare = figures["python -c pass"]
+    for name, values in figures.items():
+        ratio = median(ours / theirs for ours, theirs in zip(values, bare, strict=True))
+        table.add_row(name, f"{1000 * median(values):.0f}", f"{ratio:.1f}")
     return table
 
 

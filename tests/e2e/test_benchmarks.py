@@ -25,4 +25,5 @@ def test_the_quick_run_prints_every_table() -> None:
         others = [line for line in lines if f" {workload.name} " in line and "to " not in line]
         assert len(decode) == 1
         assert len(others) >= 2  # captures and ingest
+    assert "teltonika --help" in result.stdout
     assert "KiB of the server's memory" in result.stdout
