@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from agreement import check_agreement
 from fuzz import data_fields, fields, findings, seeds, sessions
 from fuzz.inputs import packet_stream, raw_stream
-from samples import HANDSHAKE
+from samples import HANDSHAKE, IMEI
 
 from teltonika.codecs import CODECS, AvlCodec
+from teltonika.codecs.annotate import Form
+from teltonika.codecs.framing import encode_frame
+from teltonika.codecs.udp import Datagram, encode_datagram
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,16 @@ class Target:
     """What is fuzzed, in a line."""
     check: Callable[[bytes], None]
     seeds: Callable[[], Iterator[bytes]]
+
+
+def _check_agreement(data: bytes, form: Form) -> None:
+    check_agreement(data, form)
+
+
+def _check_both_readings(data_field: bytes) -> None:
+    if len(data_field) >= 3:
+        check_agreement(encode_frame(data_field), Form.PACKET)
+        check_agreement(encode_datagram(Datagram(1, 1, IMEI, data_field)), Form.DATAGRAM)
 
 
 TARGETS = {
@@ -71,6 +85,18 @@ TARGETS = {
             "packets with a right length and CRC to find_packets",
             lambda data: findings.check_findings(packet_stream(data)),
             seeds.parts,
+        ),
+        Target(
+            "annotation-packet",
+            "any bytes to the annotated reading of a packet, beside decode_packet",
+            lambda data: _check_agreement(data, Form.PACKET),
+            seeds.packets,
+        ),
+        Target(
+            "annotation-data",
+            "data fields with a right CRC, and in a datagram, to both readings",
+            _check_both_readings,
+            seeds.data_fields,
         ),
         Target("hex-text", "any text to parse_hex_text", findings.check_hex_text, seeds.hex_texts),
         Target(

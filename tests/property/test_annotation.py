@@ -1,6 +1,7 @@
 """The annotated reading and the fast decoders say the same of every packet, right or broken."""
 
 import pytest
+from agreement import check_agreement
 from captures import CAPTURE_NAMES, load_capture
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -8,58 +9,15 @@ from samples import SAMPLES, Sample
 from strategies import corrupted, packets
 
 from teltonika.codecs import (
-    AvlPacket,
-    CommandMessage,
-    DecodeError,
-    decode_imei,
-    decode_packet,
     encode_imei,
 )
-from teltonika.codecs.annotate import Annotation, Form, annotate
+from teltonika.codecs.annotate import Form, annotate
 from teltonika.codecs.findings import FoundAvlPacket, FoundMessage
-from teltonika.codecs.framing import decode_data, encode_frame
+from teltonika.codecs.framing import encode_frame
 from teltonika.codecs.packet_finder import find_packets
-from teltonika.codecs.udp import ENVELOPE_SIZE, Datagram, decode_datagram, encode_datagram
+from teltonika.codecs.udp import Datagram, encode_datagram
 
-ANY_SIZE = 2**33
 IMEI = "356307042441013"
-OFFSET = 1000
-
-Decoded = AvlPacket | CommandMessage | str
-
-
-def fast_reading(data: bytes, form: Form) -> Decoded:
-    """What the decoders make of it. Raises DecodeError."""
-    if form is Form.HANDSHAKE:
-        return decode_imei(data, OFFSET)
-    if form is Form.PACKET:
-        return decode_packet(data, OFFSET, max_packet_size=ANY_SIZE)
-    datagram = decode_datagram(data, OFFSET)
-    return decode_data(datagram.data, OFFSET + ENVELOPE_SIZE)
-
-
-def check_agreement(data: bytes, form: Form) -> Annotation:
-    annotation = annotate(data, form, OFFSET)
-    end = OFFSET
-    for field in annotation.fields:  # every byte once
-        assert field.offset == end
-        end += field.length
-        assert field.hex == data[field.offset - OFFSET : end - OFFSET].hex()
-        assert field.length
-    assert end == OFFSET + len(data)
-    try:
-        decoded = fast_reading(data, form)
-    except DecodeError as error:
-        fault = annotation.fault
-        assert fault is not None, f"refused: {error}"
-        assert (fault.code, fault.offset) == (error.code, error.offset), str(error)
-    else:
-        assert annotation.fault is None
-        if isinstance(decoded, AvlPacket):
-            decoded = AvlPacket(decoded.codec_id, decoded.records)
-        if not isinstance(decoded, str):
-            assert annotation.content == decoded
-    return annotation
 
 
 def datagram_of(data_field: bytes) -> bytes:
