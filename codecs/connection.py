@@ -276,7 +276,7 @@ class DeviceConnection(_Connection):
         )
 
 
-_FRAME_CODECS = frozenset(codec.codec_id for codec in MESSAGE_CODECS)
+_FRAME_CODECS = MESSAGE_CODECS.ids
 """What is taken for a packet of the server's, though 13 and 15 are for devices only."""
 
 

@@ -31,7 +31,6 @@ _PREFIX = re.compile(r"0[xX]|\\x")
 _CLOSING = " \t\r\n\"'])};,."
 _MIN_SIZE = 8
 _MAX_CONNECTIONS = 2**16
-_CODEC_IDS = frozenset(codec.codec_id for codec in CODECS)
 
 
 class LogHex(msgspec.Struct, frozen=True, gc=False):
@@ -120,7 +119,7 @@ def _begins_something(data: bytes) -> bool:
     if len(data) < _MIN_SIZE:
         return False
     handshake = data[:2] == b"\x00\x0f" and data[2:_MIN_SIZE].isdigit()
-    packet = not any(data[:4]) and len(data) > HEADER_SIZE and data[HEADER_SIZE] in _CODEC_IDS
+    packet = not any(data[:4]) and len(data) > HEADER_SIZE and data[HEADER_SIZE] in CODECS.ids
     return handshake or packet or begins_datagram(data, 0)
 
 

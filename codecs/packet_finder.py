@@ -253,8 +253,7 @@ _BEGINNING = re.compile(
 
 def _begins_message(data: bytes, at: int) -> bool:
     """Whether a packet begins there that a server may send."""
-    codec_id = data[at + HEADER_SIZE : at + HEADER_SIZE + 1]
-    return any(codec.codec_id in codec_id for codec in MESSAGE_CODECS)
+    return len(data) > at + HEADER_SIZE and data[at + HEADER_SIZE] in MESSAGE_CODECS.ids
 
 
 def _find_packet(data: bytes, at: int, start: int, max_packet_size: int) -> Finding:

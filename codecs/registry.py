@@ -25,6 +25,8 @@ class CodecRegistry(Generic[CodecT]):
     def __init__(self, codecs: Iterable[CodecT]) -> None:
         self._by_id = {codec.codec_id: codec for codec in codecs}
         self._by_name = {codec.name: codec for codec in self._by_id.values()}
+        self.ids = frozenset(self._by_id)
+        """The codec ids of all of them."""
 
     def __iter__(self) -> Iterator[CodecT]:
         return iter(self._by_id.values())

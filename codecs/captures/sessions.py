@@ -15,7 +15,6 @@ from teltonika.codecs.registry import CODECS
 
 UDP_IMEI_AT = 8
 """In a datagram: behind length, packet id, 01, AVL packet id and the IMEI's length."""
-_CODEC_IDS = frozenset(codec.codec_id for codec in CODECS)
 
 
 class Side(StrEnum):
@@ -183,7 +182,7 @@ def _brings_packet(payloads: list[Payload]) -> bool:
     """Whether one of them begins with a packet of a known codec."""
     for payload in payloads:
         data = payload.data
-        if len(data) <= HEADER_SIZE or data[HEADER_SIZE] not in _CODEC_IDS:
+        if len(data) <= HEADER_SIZE or data[HEADER_SIZE] not in CODECS.ids:
             continue
         try:
             packet_size(data, 0, MAX_PACKET_SIZE)

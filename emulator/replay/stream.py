@@ -8,8 +8,8 @@ from teltonika.codecs import AVL_CODECS, MAX_PACKET_SIZE, MESSAGE_CODECS, Framin
 from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, PING, packet_size
 from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE
 
-_AVL_IDS = frozenset(codec.codec_id for codec in AVL_CODECS)
-_MESSAGE_IDS = frozenset(codec.codec_id for codec in MESSAGE_CODECS)
+_AVL_IDS = AVL_CODECS.ids
+_MESSAGE_IDS = MESSAGE_CODECS.ids
 _ACK_SIZE = 4
 
 
