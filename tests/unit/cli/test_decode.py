@@ -1,11 +1,13 @@
 """`teltonika decode` as its users call it."""
 
 import json
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import Sample, of_kind, sample
+from peak_memory import peak_kib
+from samples import Sample, framed, of_kind, sample
 from serving import run_teltonika
 
 from teltonika.codecs import CommandMessage, MessageType, encode_message
@@ -53,9 +55,7 @@ def test_hex_comes_from_a_file_or_from_standard_input(tmp_path: Path) -> None:
 def test_a_packet_is_a_dump_for_a_person() -> None:
     result = run_teltonika("decode", CODEC8)
     assert result.returncode == 0
-    assert (
-        "byte 0, 66 long: AVL packet, codec 8, 1 record, 2019-06-10T10:04:46.000Z" in result.stdout
-    )
+    assert "byte 0, 66 long, from device: AVL packet, codec 8, 1 record, 2019" in result.stdout
     assert "2019-06-10T10:04:46.000Z" in result.stdout
     assert "[F1 0000601A]          IO 241 Active GSM Operator = 24602" in result.stdout
     assert "\x1b" not in result.stdout
@@ -64,7 +64,9 @@ def test_a_packet_is_a_dump_for_a_person() -> None:
 def test_a_message_is_a_line_that_a_terminal_does_not_obey() -> None:
     frame = encode_message(CommandMessage(0x0C, MessageType.RESPONSE, b"a\x1b[31m\xff"))
     result = run_teltonika("decode", "--brief", frame.hex())
-    assert result.stdout == (f"byte 0, {len(frame)} long: response, codec 12: a\\x1b[31m\\xff\n")
+    assert result.stdout == (
+        f"byte 0, {len(frame)} long, from device: response, codec 12: a\\x1b[31m\\xff\n"
+    )
 
 
 def test_what_decoded_before_an_error_is_printed_and_the_exit_code_is_1() -> None:
@@ -154,3 +156,13 @@ def test_an_unknown_model_is_wrong_usage_with_the_nearest_names() -> None:
     assert result.stderr.startswith("teltonika: --model: the IO dictionary has no model 'FMB921'")
     assert "FMB920" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b""], ids=["lines", "one line"])
+def test_a_long_input_takes_no_more_memory_than_a_short_one(line_end: bytes) -> None:
+    """A million records, 45 MB of hex, whatever the lines are."""
+    record = sample("codec8-2").data[10:-5]
+    hundred = framed(b"\x08\x64" + 100 * record + b"\x64").hex().encode() + line_end
+    small = peak_kib("decode", "--json", pieces=[hundred])
+    large = peak_kib("decode", "--json", pieces=repeat(hundred, 10_000))
+    assert large < small + 20 * 1024

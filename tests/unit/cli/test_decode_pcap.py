@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from captured_frames import FIN, SYN, ethernet, pcap, tcp
 from captures import CAPTURE_NAMES, PCAPS
+from peak_memory import peak_kib
 from serving import TELTONIKA, run_teltonika
 
 from benchmarks.captures import capture
@@ -229,34 +230,6 @@ def test_decoding_hex_does_not_wait_for_what_captures_need() -> None:
     )
     assert result.stdout == "set()\n"
     assert "pcap" in run_teltonika("decode", "--help").stdout
-
-
-PEAK = """
-import resource, sys
-from teltonika.cli.main import main
-try:
-    main()
-finally:
-    sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-"""
-
-
-def peak_kib(*arguments: str, pieces: Any) -> int:
-    """The most memory that the command takes while its input is made."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PEAK, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stderr is not None
-        for piece in pieces:
-            process.stdin.write(piece)
-        process.stdin.close()
-        kib = int(process.stderr.read())
-        assert process.wait(timeout=60) == 0
-        return kib
 
 
 def test_a_large_capture_takes_no_more_memory_than_a_small_one() -> None:
