@@ -1,12 +1,12 @@
 """Captured sessions as a person reads them: a block for each, a line for what each end said."""
 
-import os
 import sys
 from collections import Counter
 
 import typer
 
 from teltonika.cli.finding_text import PACKET_COLOUR, describe, describe_packet
+from teltonika.cli.output import shows_colours
 from teltonika.codecs.captures import (
     CaptureDecoder,
     CapturedFinding,
@@ -34,7 +34,7 @@ class ConversationView:
 
     def __init__(self, *, live: bool) -> None:
         self._live = live
-        self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._coloured = shows_colours()
         self._blocks: dict[int, list[str]] = {}
         self._waiting = 0
         self._counts: Counter[str] = Counter()

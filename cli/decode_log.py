@@ -1,6 +1,5 @@
 """`teltonika decode log`: the hex in the text logs of Traccar and others."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +13,7 @@ from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.finding_json import finding_line
 from teltonika.cli.finding_text import describe
 from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
+from teltonika.cli.output import shows_colours
 from teltonika.codecs.findings import FoundError
 from teltonika.codecs.found_names import with_names
 from teltonika.codecs.logtext import LogReader
@@ -50,7 +50,7 @@ def log(
     """
     model = checked_model(model)
     reader = LogReader()
-    coloured = not json and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    coloured = not json and shows_colours()
     failed = False
     lines = found = 0
     with _opened(file) as source:

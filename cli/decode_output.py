@@ -52,38 +52,37 @@ class _Brief(Output):
     """A line for each."""
 
     def __init__(self) -> None:
-        from teltonika.cli.decode_view import console_for_findings  # noqa: PLC0415 - with rich
+        from teltonika.cli.decode_view import FindingLines  # noqa: PLC0415
 
-        self._console = console_for_findings()
+        self._lines = FindingLines()
 
     def show(self, found: Found) -> None:
-        from teltonika.cli.decode_view import print_finding  # noqa: PLC0415
-
-        print_finding(self._console, found.finding)
+        self._lines.show(found.finding)
 
 
 class _Dump(Output):
     """A line for each, and its bytes below."""
 
     def __init__(self, model: str | None) -> None:
-        from teltonika.cli.decode_view import console_for_findings  # noqa: PLC0415
+        from rich.console import Console  # noqa: PLC0415 - takes a while
 
-        self._console = console_for_findings()
+        from teltonika.cli.decode_view import FindingLines  # noqa: PLC0415
+
+        self._lines = FindingLines()
+        self._console = Console(highlight=False)
         self._model = model
 
     def show(self, found: Found) -> None:
         from teltonika.cli.annotated_view import print_fields  # noqa: PLC0415
-        from teltonika.cli.decode_view import print_cause, print_finding  # noqa: PLC0415
         from teltonika.codecs.annotated_findings import annotate_found  # noqa: PLC0415
         from teltonika.codecs.diagnosis import likely_cause  # noqa: PLC0415
         from teltonika.codecs.findings import FoundError  # noqa: PLC0415
 
-        console = self._console
-        print_finding(console, found.finding)
+        self._lines.show(found.finding)
         error = found.finding if isinstance(found.finding, FoundError) else None
-        print_fields(console, annotate_found(found, self._model).fields, error)
+        print_fields(self._console, annotate_found(found, self._model).fields, error)
         if error is not None:
-            print_cause(console, likely_cause(found.data))
+            self._lines.show_cause(likely_cause(found.data))
 
 
 class _Json(Output):

@@ -1,9 +1,11 @@
 """Findings as a person reads them."""
 
-from rich.console import Console
-from rich.text import Text
+import sys
+
+import typer
 
 from teltonika.cli.finding_text import describe
+from teltonika.cli.output import shows_colours
 from teltonika.codecs.findings import (
     Finding,
     FoundAck,
@@ -26,21 +28,25 @@ _SENDERS = {
 """Who says it; of an error that is not known."""
 
 
-def console_for_findings() -> Console:
-    """Standard output, as wide as it is now; a long line is the terminal's to fold."""
-    return Console(highlight=False, soft_wrap=True)
+class FindingLines:
+    """Findings to standard output, a line each."""
 
+    def __init__(self) -> None:
+        self._coloured = shows_colours()
 
-def print_finding(console: Console, finding: Finding) -> None:
-    """A line of where and what."""
-    sender = _SENDERS.get(type(finding))
-    said_by = f", from {sender}" if sender else ""
-    where = f"byte {finding.offset}, {finding.length} long{said_by}: "
-    what, colour = describe(finding)
-    console.print(Text.assemble((where, "dim"), (what, f"bold {colour}")))
+    def show(self, finding: Finding) -> None:
+        """Where it is, who says it, and what."""
+        sender = _SENDERS.get(type(finding))
+        said_by = f", from {sender}" if sender else ""
+        where = f"byte {finding.offset}, {finding.length} long{said_by}: "
+        what, colour = describe(finding)
+        if self._coloured:
+            where, what = typer.style(where, dim=True), typer.style(what, colour, bold=True)
+        sys.stdout.write(f"{where}{what}\n")
 
-
-def print_cause(console: Console, cause: str) -> None:
-    """What likely happened to what is broken, if anything is likely."""
-    if cause:
-        console.print(Text(f"likely: {cause}", "yellow"))
+    def show_cause(self, cause: str) -> None:
+        """What likely happened to what is broken, if anything is likely."""
+        if cause:
+            line = f"likely: {cause}"
+            line = typer.style(line, typer.colors.YELLOW) if self._coloured else line
+            sys.stdout.write(f"{line}\n")

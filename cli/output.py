@@ -1,5 +1,6 @@
 """What goes to standard output: NDJSON for a machine, harmless text for a person."""
 
+import os
 import sys
 
 import msgspec
@@ -12,6 +13,13 @@ def print_json(value: object) -> None:
     """
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
     sys.stdout.flush()
+
+
+def shows_colours() -> bool:
+    """Whether standard output is to be coloured: a terminal (or FORCE_COLOR), but for NO_COLOR."""
+    if "NO_COLOR" in os.environ:
+        return False
+    return sys.stdout.isatty() or "FORCE_COLOR" in os.environ
 
 
 def printable(text: str) -> str:
