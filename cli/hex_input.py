@@ -1,10 +1,10 @@
 """Hex from the command line, a file or standard input, as rows that fit the memory."""
 
 import codecs
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from string import hexdigits
 from typing import BinaryIO
 
 from teltonika.cli.errors import USAGE, fail
@@ -12,7 +12,6 @@ from teltonika.codecs.hextext import Row
 
 _LONGEST_ROW = 1 << 18
 """Characters. A line that has more comes in several rows."""
-_LAST_DIGITS = re.compile(r"[0-9A-Fa-f]*$")
 
 
 def hex_rows(arguments: list[str] | None, file: Path | None) -> Iterator[Row]:
@@ -57,5 +56,5 @@ def _rows_of(stream: BinaryIO) -> Iterator[Row]:
 
 def _half_a_byte(text: str) -> str:
     """The digit at the end of ``text`` whose other one is still to come."""
-    digits = _LAST_DIGITS.search(text)
-    return text[-1] if digits is not None and len(digits[0]) % 2 else ""
+    digits = len(text) - len(text.rstrip(hexdigits))
+    return text[-1] if digits % 2 else ""
