@@ -123,7 +123,10 @@ class _Lost:
 
     def found(self, end: int) -> Found:
         """The error, now that it is known where the bytes end."""
-        return Found(found_error(self._error, end), self._start, self._data)
+        error = found_error(self._error, end)
+        if error.length < 0:  # of a field that the next thing begins before
+            error = msgspec.structs.replace(error, offset=end, length=0)
+        return Found(error, self._start, self._data)
 
 
 class _Finder:
@@ -146,13 +149,15 @@ class _Finder:
         """With so many bytes it is certain what the first of them begins."""
         self._data = b""
         self._offset = 0  # of the first of them
+        self._waiting = bytearray()  # behind them: joining each small piece would copy them all
         self._after_imei = sender is not Sender.DEVICE  # or at the beginning of a server's bytes
         self._lost: _Lost | None = None
 
     def feed(self, piece: bytes) -> Iterator[Found]:
         """More bytes; what is certain to be in them."""
-        self._data += piece
-        return self._read(self._needed)
+        self._waiting += piece
+        if len(self._waiting) >= self._needed:
+            yield from self._read(self._needed)
 
     def finish(self) -> Iterator[Found]:
         """There are no more."""
@@ -162,7 +167,8 @@ class _Finder:
 
     def _read(self, needed: int) -> Iterator[Found]:
         """All that begins with ``needed`` bytes or more before the end."""
-        data, position = self._data, 0
+        data, position = self._data + self._waiting, 0
+        self._waiting.clear()
         while len(data) - position >= needed:
             start = self._offset + position
             if self._lost is not None:
@@ -246,9 +252,10 @@ class _Finder:
 
 
 _BEGINNING = re.compile(
-    rb"(?=\x00\x0f[0-9]{15}|\x00\x00\x00\x00|....\x01.\x00\x0f[0-9]{15})", re.DOTALL
+    rb"(?=\x00\x0f[0-9]{15}|\x00{4}(?!\x00{3}[\x00-\x02])|....\x01.\x00\x0f[0-9]{15})",
+    re.DOTALL,
 )
-"""Of a handshake, a packet or a datagram."""
+"""Of a handshake, a packet, whose length is 3 at least, or a datagram."""
 
 
 def _begins_message(data: bytes, at: int) -> bool:

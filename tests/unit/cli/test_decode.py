@@ -166,3 +166,20 @@ def test_a_long_input_takes_no_more_memory_than_a_short_one(line_end: bytes) -> 
     small = peak_kib("decode", "--json", pieces=[hundred])
     large = peak_kib("decode", "--json", pieces=repeat(hundred, 10_000))
     assert large < small + 20 * 1024
+
+
+def test_a_long_line_with_a_space_at_a_rows_end_takes_no_longer_than_another() -> None:
+    line = 4 * ("0" * ((1 << 18) - 1) + " ") + "0" * 7
+    result = run_teltonika("decode", "--json", input=line)
+    assert decoded(result.stdout)[-1]["error"] == "bad_hex"
+
+
+def test_a_dump_that_repeats_a_byte_millions_of_times_is_read_in_seconds() -> None:
+    dump = "00000000: 00\n*\n00ffffff: 00\n"
+    result = run_teltonika("decode", "--json", input=dump)
+    assert decoded(result.stdout)[0]["error"] == "bad_length"
+
+
+def test_zeros_are_read_in_seconds_by_a_lenient_reading_too() -> None:
+    result = run_teltonika("decode", "--json", "--lenient", input="00" * 20_000_000)
+    assert decoded(result.stdout)[0]["error"] == "bad_length"

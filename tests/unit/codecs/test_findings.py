@@ -15,7 +15,8 @@ from teltonika.codecs import (
     encode_imei,
     encode_packet,
 )
-from teltonika.codecs.packet_finder import find_packets
+from teltonika.codecs.findings import FoundError
+from teltonika.codecs.packet_finder import find_in_pieces, find_packets
 
 IMEI = "356307042441013"
 DEFECTIVE = [*of_kind("error"), *of_kind("error", transport="udp")]
@@ -182,3 +183,13 @@ def test_where_reading_ends_for_good(data: bytes, error: str, offset: int) -> No
     finding = found(data)[-1]
     assert (finding["kind"], finding["error"], finding["offset"]) == ("error", error, offset)
     assert finding["offset"] + finding["length"] == len(data)
+
+
+@pytest.mark.parametrize("noise", ["00", "0000000000", "00000000000000"])
+def test_a_lenient_reading_never_says_a_length_below_zero(noise: str) -> None:
+    data = bytes.fromhex(noise) + PACKET
+    error, packet = (one.finding for one in find_in_pieces([data], lenient=True))
+    assert isinstance(error, FoundError)
+    assert error.length >= 0
+    assert error.offset + error.length == packet.offset
+    assert packet.length == len(PACKET)
