@@ -82,7 +82,7 @@ class _Dump(Output):
         error = found.finding if isinstance(found.finding, FoundError) else None
         print_fields(self._console, annotate_found(found, self._model).fields, error)
         if error is not None:
-            self._lines.show_cause(likely_cause(found.data))
+            self._lines.show_cause(likely_cause(found.data, error))
 
 
 class _Json(Output):

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from fastcrc import crc16
 
 from teltonika.codecs.crc import crc16_ibm
-from teltonika.codecs.errors import DecodeError
+from teltonika.codecs.errors import DecodeError, ErrorCode
+from teltonika.codecs.findings import FoundError
 from teltonika.codecs.framing import (
     CRC_SIZE,
     HEADER_SIZE,
-    MAX_PACKET_SIZE,
     decode_data,
     decode_packet,
 )
-from teltonika.codecs.handshake import IMEI_DIGITS, luhn_valid
+from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE, luhn_valid
 from teltonika.codecs.registry import AVL_CODECS
-from teltonika.codecs.udp import begins_datagram, datagram_size
+from teltonika.codecs.udp import ENVELOPE_SIZE, begins_datagram, datagram_size
 
 _MIN_DATA_SIZE = 3
 _COUNTED_TOO_MUCH = {
@@ -36,22 +36,30 @@ _OTHER_CRCS: dict[str, Callable[[bytes], int]] = {
 """Those that are taken for CRC-16/IBM (ARC): same width, other polynomial, start or order."""
 
 
-def likely_cause(data: bytes) -> str:
+def likely_cause(data: bytes, error: FoundError) -> str:
     """A sentence; empty where nothing is likely.
 
-    ``data`` begins where the broken thing begins: see `Found.start`.
+    ``data`` begins where the broken thing begins, of which ``error`` is said: see `Found`.
     """
-    for guess in _GUESSES:
+    guesses = _GUESSES_OF_UDP if error.transport == "udp" else _GUESSES
+    for guess in guesses:
         cause = guess(data)
         if cause:
             return cause
+    if error.transport == "tcp" and error.error == ErrorCode.TRUNCATED:
+        return _cut(data)
     return ""
 
 
-def _other_transport(data: bytes) -> str:
-    """What was said to be of one transport, and is of the other."""
-    if begins_datagram(data, 0) and datagram_size(data, 0) <= len(data):
+def _datagram(data: bytes) -> str:
+    """What was said to be of TCP, and is a datagram."""
+    if begins_datagram(data, 0) and _decodes_data(data[ENVELOPE_SIZE : datagram_size(data, 0)]):
         return "this is a UDP datagram, not what is sent over TCP"
+    return ""
+
+
+def _packet(data: bytes) -> str:
+    """What was said to be a datagram, and is a packet."""
     if _decodes(data):
         return "this is a packet as it is sent over TCP, not a datagram"
     return ""
@@ -62,7 +70,7 @@ def _hex_of_hex(data: bytes) -> str:
         inner = bytes.fromhex(data.decode("ascii"))
     except ValueError:
         return ""
-    if len(data) >= 2 * IMEI_DIGITS and inner[:1] == b"\x00":
+    if (inner[:2] == b"\x00\x0f" and inner[2:IMEI_FRAME_SIZE].isdigit()) or _decodes(inner):
         return "these bytes are themselves hex digits: the hex was written as hex once more"
     return ""
 
@@ -111,6 +119,8 @@ def _wrong_crc(data: bytes) -> str:
         return ""
     data_field, declared = packet[HEADER_SIZE:-CRC_SIZE], packet[-CRC_SIZE:]
     computed = crc16_ibm(data_field)
+    if int.from_bytes(declared) == computed or not _decodes_data(data_field):
+        return ""
     low, high = computed.to_bytes(2, "little"), computed.to_bytes(2)
     orders = {
         bytes(2) + low: "its two bytes are swapped",
@@ -154,7 +164,7 @@ def _cut(data: bytes) -> str:
     if len(data) < HEADER_SIZE or any(data[:4]):
         return ""
     missing = HEADER_SIZE + int.from_bytes(data[4:HEADER_SIZE]) + CRC_SIZE - len(data)
-    if 0 < missing <= MAX_PACKET_SIZE:
+    if missing > 0:
         return f"the packet is cut: it has {missing} byte{'s' * (missing > 1)} fewer than it says"
     return ""
 
@@ -164,14 +174,19 @@ def _is(count: int) -> str:
 
 
 _GUESSES: tuple[Callable[[bytes], str], ...] = (
-    _other_transport,
+    _datagram,
     _hex_of_hex,
     _bare_imei,
     _wrong_length,
     _wrong_crc,
     _other_codec,
     _missing_head,
-    _cut,
+)
+_GUESSES_OF_UDP: tuple[Callable[[bytes], str], ...] = (
+    _packet,
+    _hex_of_hex,
+    _bare_imei,
+    _missing_head,
 )
 
 

@@ -6,6 +6,22 @@ from samples import HANDSHAKE, IMEI, PACKET, SAMPLES, Sample, framed, sample
 
 from teltonika.codecs import AVL_CODECS, crc16_ibm
 from teltonika.codecs.diagnosis import likely_cause
+from teltonika.codecs.findings import FoundError
+from teltonika.codecs.packet_finder import Found, Sender, find_in_pieces
+from teltonika.codecs.transport import Transport
+
+
+def cause_of(data: bytes, transport: Transport | None = None) -> str:
+    """What is said of ``data`` by the first thing that a device's bytes of it are found to be."""
+    pieces = find_in_pieces([data], transport=transport, sender=Sender.DEVICE)
+    error = next((found.finding for found in pieces), None)
+    return likely_cause(data, error) if isinstance(error, FoundError) else ""
+
+
+def said_of(found: Found) -> str:
+    error = found.finding
+    return likely_cause(found.data, error) if isinstance(error, FoundError) else ""
+
 
 DATA = PACKET[8:-4]
 LENGTH, CRC = PACKET[4:8], PACKET[-4:]
@@ -49,11 +65,43 @@ CAUSES = {
 
 @pytest.mark.parametrize(("cause", "data"), CAUSES.items(), ids=list(CAUSES))
 def test_what_was_done_to_a_packet_is_found(cause: str, data: bytes) -> None:
-    assert cause in likely_cause(data)
+    transport = Transport.TCP if data == DATAGRAM else None
+    assert cause in cause_of(data, transport)
 
 
 def test_what_is_read_as_a_datagram_and_is_none_is_named() -> None:
-    assert "a packet as it is sent over TCP" in likely_cause(PACKET)
+    assert "a packet as it is sent over TCP" in cause_of(PACKET, Transport.UDP)
+
+
+@pytest.mark.parametrize("at", range(23, len(DATAGRAM)))
+def test_a_broken_datagram_is_not_said_to_be_one(at: int) -> None:
+    broken = DATAGRAM[:at] + b"\xee" + DATAGRAM[at + 1 :]
+    assert cause_of(broken) == cause_of(broken, Transport.UDP) == ""
+
+
+def test_a_packet_that_is_read_as_a_datagram_is_not_said_to_be_cut() -> None:
+    found = next(iter(find_in_pieces([PACKET], transport=Transport.UDP)))
+    assert "cut" not in said_of(found)
+
+
+def test_a_right_crc_is_not_said_to_be_wrong() -> None:
+    data = next(
+        data
+        for n in range(1 << 16)
+        if len(set(crc16_ibm(data := b"\x08\x01" + n.to_bytes(2) + b"\x01").to_bytes(2))) == 1
+    )
+    assert cause_of(framed(data)) == ""
+
+
+def test_a_lost_byte_of_the_length_is_no_crc_over_the_length() -> None:
+    packet = sample("codec12-getio-command").data
+    assert packet[7] == 0x0D
+    assert "CRC" not in cause_of(packet[:7] + packet[8:])
+
+
+def test_a_limit_is_no_transport() -> None:
+    (found,) = find_in_pieces([PACKET], 20)
+    assert said_of(found) == ""
 
 
 @pytest.mark.parametrize(
@@ -62,17 +110,17 @@ def test_what_is_read_as_a_datagram_and_is_none_is_named() -> None:
     ids=bytes.hex,
 )
 def test_nothing_is_guessed_where_nothing_is_likely(data: bytes) -> None:
-    assert likely_cause(data) == ""
+    assert cause_of(data) == ""
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_any_cut_of_a_published_packet_gets_an_answer_or_none(sample: Sample) -> None:
     for end in range(len(sample.data)):
-        likely_cause(sample.data[:end])
-        likely_cause(sample.data[end:])
+        cause_of(sample.data[:end])
+        cause_of(sample.data[end:])
 
 
 def test_a_changed_byte_is_no_other_crc() -> None:
     changed = PACKET[:20] + bytes((PACKET[20] ^ 1,)) + PACKET[21:]
-    assert likely_cause(changed) == ""
-    assert IMEI not in likely_cause(changed)
+    assert cause_of(changed) == ""
+    assert IMEI not in cause_of(changed)
