@@ -62,18 +62,22 @@ def main(
 
 
 def _decode_table(rounds: int, seed: int, records: int) -> Table:
-    figures: dict[str, list[float]] = defaultdict(list)
+    figures: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in track(range(rounds), "decode", console=progress, transient=True):
-        for name, microseconds in decode.measure(records, seed).items():
-            figures[name].append(microseconds)
-    bare = figures["W1 bare loop"]
-    table = Table(title="Decode, one thread, CRC checked", title_justify="left")
-    for heading in ("", "µs a record", "records a second", "times the bare loop of W1"):
+        for workload, contenders in decode.measure(records, seed).items():
+            for name, microseconds in contenders.items():
+                figures[workload, name].append(microseconds)
+    table = Table(title="Decode and encode, one thread, CRC checked or made", title_justify="left")
+    for heading in ("", "", "µs a record", "spread", "records a second", "of the bare one's rate"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name, values in figures.items():
-        ratio = median(ours / theirs for ours, theirs in zip(values, bare, strict=True))
-        times = f"{ratio:.2f}" if name.startswith("W1") else ""
-        table.add_row(name, f"{median(values):.2f}", f"{1e6 / median(values):,.0f}", times)
+    for (workload, name), values in figures.items():
+        ratio = ""
+        if name in decode.BESIDE:
+            bare = figures[workload, decode.BESIDE[name]]
+            ratio = f"{median(b / ours for b, ours in zip(bare, values, strict=True)):.2f}"
+        middle = median(values)
+        spread = f"{100 * (max(values) - min(values)) / middle:.0f} %"
+        table.add_row(workload, name, f"{middle:.2f}", spread, f"{1e6 / middle:,.0f}", ratio)
     return table
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from teltonika.codecs import AVL_CODECS, AvlCodec, AvlRecord, IoElement, IoElements, encode_packet
 
+VARIABLE_SIZE = 24
+"""Bytes of a variable-length value."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -41,7 +44,7 @@ class Workload:
                     [
                         *(IoElement(i, rng.randrange(256**width), width) for i, width in elements),
                         *(
-                            IoElement.variable(385 + i, rng.randbytes(24))
+                            IoElement.variable(385 + i, rng.randbytes(VARIABLE_SIZE))
                             for i in range(self.variable_elements)
                         ),
                     ]
