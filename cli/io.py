@@ -10,7 +10,7 @@ from teltonika.cli.io_names import checked_model
 from teltonika.cli.io_view import IoRow, print_meanings, print_table
 from teltonika.cli.output import print_json
 from teltonika.codecs.io_catalog import io_catalog
-from teltonika.codecs.io_search import near_words, search_io
+from teltonika.codecs.io_search import is_io_id, near_words, search_io
 
 
 class ModelRow(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ def io(
     if json:
         for row in rows:
             print_json(IoRow.of(row))
-    elif text.isdecimal():
+    elif is_io_id(text):
         print_meanings(rows)
     else:
         print_table(rows)
@@ -77,7 +77,7 @@ def _print_models(*, json: bool) -> None:
 
 def _nothing(text: str, model: str | None) -> str:
     """That nothing was found, and what else there is."""
-    what = f"has the id {text}" if text.isdecimal() else f"is called {text!r}"
+    what = f"has the id {text}" if is_io_id(text) else f"is called {text!r}"
     sentence = f"no IO element{f' of {model}' if model else ''} {what}"
     if elsewhere := search_io(text):
         return f"{sentence}; other models have {elsewhere[0].id}, {elsewhere[0].name}"

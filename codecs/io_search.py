@@ -4,6 +4,14 @@ import re
 
 from teltonika.codecs.io_catalog import IoDescription, io_catalog
 
+_MOST_DIGITS = 20
+"""Of a number: any id has 5, and leading zeros are no mistake."""
+
+
+def is_io_id(query: str) -> bool:
+    """Whether ``query`` is a number, and no more digits than `int` takes."""
+    return query.isascii() and query.isdigit() and len(query) <= _MOST_DIGITS
+
 
 def search_io(query: str, model: str | None = None) -> list[IoDescription]:
     """The rows of an id, or those whose name has all words of ``query``, in any case and order.
@@ -12,7 +20,7 @@ def search_io(query: str, model: str | None = None) -> list[IoDescription]:
     """
     catalog = io_catalog()
     words = query.lower().split()
-    if query.isdecimal():
+    if is_io_id(query):
         found = list(catalog.meanings(int(query)))
     else:
         found = [row for row in catalog.rows if all(word in row.name.lower() for word in words)]

@@ -90,6 +90,7 @@ def test_models_are_listed() -> None:
     [
         (["voltge"], "no IO element is called 'voltge'; words like it: voltage, "),
         (["65000"], "no IO element has the id 65000"),
+        (["9" * 5000], "no IO element is called '99"),
         (
             ["20016", "--model", "FMB920"],
             "no IO element of FMB920 has the id 20016; other models have 20016, LTE RSRP",
