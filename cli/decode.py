@@ -108,7 +108,12 @@ def hexdump(
     ] = None,
     sender: Annotated[
         Sender | None,
-        typer.Option("--from", help="Who sent them.", show_default="found out, or both in turn"),
+        typer.Option(
+            "--from",
+            help="Who sent them.",
+            envvar="TELTONIKA_FROM",
+            show_default="found out, or both in turn",
+        ),
     ] = None,
     max_packet_size: Annotated[
         int, typer.Option(help="Largest packet that is believed, in bytes.", min=12)

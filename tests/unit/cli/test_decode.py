@@ -2,6 +2,9 @@
 
 import json
 from itertools import repeat
+
+
+import os
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +186,10 @@ def test_a_dump_that_repeats_a_byte_millions_of_times_is_read_in_seconds() -> No
 def test_zeros_are_read_in_seconds_by_a_lenient_reading_too() -> None:
     result = run_teltonika("decode", "--json", "--lenient", input="00" * 20_000_000)
     assert decoded(result.stdout)[0]["error"] == "bad_length"
+
+
+def test_the_environment_says_who_sent_the_bytes() -> None:
+    environment = os.environ | {"TELTONIKA_FROM": "server"}
+    result = run_teltonika("decode", "--json", "ff", env=environment)
+    assert decoded(result.stdout)[0]["error"] == "unrecognised"
+    assert decoded(run_teltonika("decode", "--json", "ff").stdout)[0]["kind"] == "ping"
