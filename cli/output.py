@@ -1,6 +1,9 @@
 """What goes to standard output: NDJSON for a machine, harmless text for a person."""
 
 import os
+
+
+import json
 import sys
 
 import msgspec
@@ -11,7 +14,10 @@ def print_json(value: object) -> None:
 
     A surrogate pair's half never gets here: every text of ours comes from checked bytes.
     """
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    line = msgspec.json.encode(value).decode()
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        line = _ascii(line)
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
@@ -20,6 +26,11 @@ def shows_colours() -> bool:
     if "NO_COLOR" in os.environ:
         return False
     return sys.stdout.isatty() or "FORCE_COLOR" in os.environ
+
+
+def _ascii(line: str) -> str:
+    """JSON in ASCII alone, for an output that holds no more: other characters stand in strings."""
+    return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in line)
 
 
 def printable(text: str) -> str:

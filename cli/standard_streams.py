@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 
 from teltonika.cli.errors import FAILED
 
@@ -15,6 +16,7 @@ _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 def standard_streams() -> Iterator[None]:
     """Run a command; if its output cannot be written, say so in one line and exit with 1."""
     _open_missing()
+    _write_what_they_can()
     try:
         try:
             yield
@@ -39,3 +41,10 @@ def _open_missing() -> None:
             os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
+def _write_what_they_can() -> None:
+    """A terminal whose encoding lacks a character gets its number: an ellipsis is no failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

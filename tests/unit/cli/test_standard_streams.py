@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from samples import sample
 from serving import TELTONIKA
 
 IMEI_HEX = "000f333536333037303432343431303133"
@@ -36,3 +37,13 @@ def test_closed_streams_are_empty_ones() -> None:
     assert shell("teltonika decode <&-").returncode == 2
     assert shell(f"teltonika decode {IMEI_HEX} >&-").returncode == 0
     assert shell(f"teltonika decode {IMEI_HEX} 2>&- <&-").returncode == 0
+
+
+@pytest.mark.parametrize("options", ["", "--json --fields", "--csv", "--brief"])
+def test_a_terminal_that_lacks_a_character_gets_its_number(options: str) -> None:
+    packet = sample("codec8-1").data.hex()
+    result = shell(f"PYTHONIOENCODING=ascii teltonika decode {options} {packet}")
+    assert (result.returncode, result.stderr) == (0, "")
+    if "json" in options:
+        (line,) = result.stdout.splitlines()
+        assert "°" in {field["meaning"][-1:] for field in json.loads(line)["fields"]}
