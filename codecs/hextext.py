@@ -12,6 +12,8 @@ _XXD_ROW = re.compile(
 _HEXDUMP_ROW = re.compile(r"([0-9A-Fa-f]{7,16})  ((?:[0-9A-Fa-f]{2} {1,2})+) *\|.*\| *")
 _BARE_ROW = re.compile(r"([0-9A-Fa-f]{6,16}) +((?:[0-9A-Fa-f]{2} {0,2})+)")
 _DUMP_END = re.compile(r"[0-9A-Fa-f]{6,16}")
+_WORD = re.compile(r" (?:[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}|[0-9A-Fa-f]{16})(?: |$)")
+"""What hexdump without -C and od -x print: numbers, in the byte order of their machine."""
 _TOKEN = re.compile(
     r"(?P<separator>[\s:,;'\"\[\](){}-]+)|(?P<prefix>0[xX]|\\[xX])|(?P<digits>[0-9A-Fa-f]+)|."
 )
@@ -67,6 +69,15 @@ def parse_hex_rows(rows: Iterable[Row]) -> Iterator[bytes]:
         if texts and row_pattern.fullmatch(texts[0]):
             return _parse_dump(written, row_pattern)
     if _is_bare_dump(texts):
+        if word := _WORD.search(texts[0]):
+            number, before, row = first[0]
+            column = before + row.index(texts[0]) + word.start() + 2
+            raise HexTextError(
+                0,
+                number,
+                column,
+                "a dump of words, whose bytes may be swapped: hexdump -C and od -t x1 print bytes",
+            )
         return _parse_dump(written, _BARE_ROW)
     return _parse_plain(written)
 

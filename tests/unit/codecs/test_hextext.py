@@ -139,6 +139,18 @@ def test_a_dump_may_be_indented_and_its_text_cut_off() -> None:
     assert parse_hex_text(" 00000000: ff00 01  ...\n 00000003: 02  .\n") == b"\xff\x00\x01\x02"
 
 
+@pytest.mark.parametrize(
+    "command", [["hexdump"], ["od", "-Ax", "-tx2"], ["od", "-Ax", "-tx4"], ["od", "-Ax", "-tx8"]]
+)
+def test_words_are_not_taken_for_bytes(command: list[str]) -> None:
+    try:
+        printed = subprocess.run(command, input=bytes(range(64)), capture_output=True, check=True)
+    except FileNotFoundError:
+        pytest.skip(f"{command[0]} is not installed")
+    with pytest.raises(HexTextError, match="a dump of words, whose bytes may be swapped"):
+        parse_hex_text(printed.stdout.decode("ascii"))
+
+
 def test_all_the_stars_of_a_dump_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a short text cannot fill the memory."""
     monkeypatch.setattr(hextext, "_MAX_REPEATED", 8)
