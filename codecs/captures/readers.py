@@ -34,6 +34,7 @@ from teltonika.codecs.records import AvlPacket
 from teltonika.codecs.registry import MESSAGE_CODECS
 
 _ACK_SIZE = 4
+_THREE_ZEROS = bytes(3)
 _SERVER_CODEC_IDS = frozenset(codec.codec_id for codec in MESSAGE_CODECS)
 """What is taken for a packet of the server's, though 13 and 15 are for devices only."""
 
@@ -277,7 +278,8 @@ class ServerReader(_StreamReader):
     def receive_data(self, payload: Payload) -> list[CapturedFinding]:
         found = self.settle() if payload.gap else []
         found += super().receive_data(payload)
-        self._hold_zeros()
+        if self._buffer or self._since is not None:
+            self._hold_zeros()
         return found
 
     def receive_eof(self) -> list[CapturedFinding]:
@@ -306,11 +308,11 @@ class ServerReader(_StreamReader):
             found.append(self._found(offset, answer, content))
             return 1
         head = bytes(data[position : position + _ACK_SIZE])
-        for place, byte in enumerate(head[: _ACK_SIZE - 1]):
-            if byte:
-                raise _unrecognised(
-                    "an ACK and a command begin with three zero bytes", offset + place, byte
-                )
+        if not _THREE_ZEROS.startswith(head[:3]):
+            place, byte = next((place, byte) for place, byte in enumerate(head) if byte)
+            raise _unrecognised(
+                "an ACK and a command begin with three zero bytes", offset + place, byte
+            )
         if len(head) < _ACK_SIZE:
             return 0
         if not head[-1]:
