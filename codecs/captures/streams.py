@@ -200,8 +200,7 @@ class Stream:
         size = len(data)
         self._position = self._last_offset + size
         self._expected = (self._last_seq + size) % 2**32
-        if time < self._time:
-            time = self._time
+        time = max(time, self._time)
         self._time, self._frame = time, frame
         gap, self._gap = self._gap, 0
         return [Payload(time, data, frame, gap)]
