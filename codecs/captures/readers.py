@@ -276,6 +276,12 @@ class ServerReader(_StreamReader):
         return self._since is not None
 
     def receive_data(self, payload: Payload) -> list[CapturedFinding]:
+        if self._is_one_ack(payload):
+            ack: list[CapturedFinding] = []
+            self._time, self._frame = payload.time, payload.frame
+            self._append_ack(self._offset, payload.data, ack)
+            self._offset += _ACK_SIZE
+            return ack
         found = self.settle() if payload.gap else []
         found += super().receive_data(payload)
         if self._buffer or self._since is not None:
@@ -327,6 +333,17 @@ class ServerReader(_StreamReader):
                 return size
         self._append_ack(offset, head, found)
         return _ACK_SIZE
+
+    def _is_one_ack(self, payload: Payload) -> bool:
+        """Whether it is nothing but an ACK, as nearly all are, and nothing waits before it."""
+        data = payload.data
+        return (
+            len(data) == _ACK_SIZE
+            and data.startswith(_THREE_ZEROS)
+            and data[-1] != 0
+            and not (payload.gap or self._buffer or self._at_start)
+            and self._lost is None
+        )
 
     def _hold_zeros(self) -> None:
         if self._lost is not None or not _ACK_SIZE <= len(self._buffer) <= HEADER_SIZE:
