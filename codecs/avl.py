@@ -147,8 +147,8 @@ class AvlCodec:
             raise _truncated(offset + end, "a group of IO elements")
         n1, n2, n4, n8 = key = (counts[0], counts[1], counts[2], counts[3])
 
-        fields = self._layout(key, "x").unpack_from(data, start)
         elements = n1 + n2 + n4 + n8
+        fields = self._layout(key, elements, "x").unpack_from(data, start)
         variable: tuple[tuple[int, bytes], ...] = ()
         if self.has_variable_length:
             variable, position = _decode_variable(data, position, end, offset)
@@ -188,7 +188,7 @@ class AvlCodec:
         for count, first, last in zip(counts, ends, ends[1:], strict=False):
             groups += (count, *io.pairs[first:last])
         try:
-            fixed = self._layout(counts, _UNSIGNED[self._count_width]).pack(
+            fixed = self._layout(counts, sum(counts), _UNSIGNED[self._count_width]).pack(
                 record.timestamp_ms,
                 record.priority,
                 record.longitude_e7,
@@ -208,8 +208,8 @@ class AvlCodec:
         except struct.error:
             raise self._misfit(record) from None
 
-    def _layout(self, counts: Counts, count_format: str) -> struct.Struct:
-        if sum(counts) > _KEPT_ELEMENTS:
+    def _layout(self, counts: Counts, elements: int, count_format: str) -> struct.Struct:
+        if elements > _KEPT_ELEMENTS:
             return self._make_layout(counts, count_format)
         return self._cached_layout(counts, count_format)
 

@@ -3,6 +3,8 @@
 Serialised to JSON the findings are the objects of `teltonika decode --json`: CONTRACT, section 2.
 """
 
+from itertools import chain, repeat
+
 import msgspec
 
 from teltonika.codecs.commands import CommandMessage, MessageType
@@ -10,7 +12,7 @@ from teltonika.codecs.errors import DecodeError
 from teltonika.codecs.handshake import (
     IMEI_DIGITS,
 )
-from teltonika.codecs.records import AvlPacket, AvlRecord
+from teltonika.codecs.records import FIXED_WIDTHS, AvlPacket, AvlRecord, IoElements
 from teltonika.codecs.registry import CODECS
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.codecs.udp import (
@@ -158,15 +160,17 @@ def found_record(record: AvlRecord) -> FoundRecord:
         speed=record.speed,
         event_io_id=record.event_io_id,
         generation_type=record.generation_type,
-        io=[
-            FoundIoElement(
-                element.id,
-                element.width,
-                element.value.hex() if isinstance(element.value, bytes) else element.value,
-            )
-            for element in record.io
-        ],
+        io=_found_elements(record.io),
     )
+
+
+def _found_elements(io: IoElements) -> list[FoundIoElement]:
+    """As they stand in ``io``: without an `IoElement` of each it takes half the time."""
+    ids, values = io.pairs[::2], io.pairs[1::2]
+    widths = chain.from_iterable(map(repeat, FIXED_WIDTHS, io.counts))
+    found = list(map(FoundIoElement, ids, widths, values))
+    found += [FoundIoElement(id_, len(value), value.hex()) for id_, value in io.variable]
+    return found
 
 
 def found_packet(

@@ -145,7 +145,8 @@ class TcpConversation:
         """What is whole now, of either side."""
         self.last_frame = frame
         self.time = time
-        self.closing = self.closing or bool(segment.flags & (FIN | RST))
+        if segment.flags & (FIN | RST):
+            self.closing = True
         found: list[CapturedFinding] = []
         for flow, payload in self.connection.add(segment, time, frame):
             self._receive(flow, payload, found)

@@ -5,7 +5,7 @@ oldest of which are forgotten; conversations that are over, and, where there are
 much waits in them, those of which nothing came for longest, end.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 from teltonika.codecs.captures.capture import unknown_link_types
@@ -69,7 +69,8 @@ class CaptureDecoder:
         self._open: dict[_Key, _Conversation] = {}
         self._by_flow: dict[_Key, tuple[_Key, _Conversation]] = {}
         self._marks: dict[_Key, None] = {}  # of conversations that are no device's, or are over
-        self._openings: dict[Flow, list[_Arrived]] = {}  # SYNs that no data followed yet
+        # SYNs that no data followed yet. A dict would be slow to tell the oldest of many.
+        self._openings: OrderedDict[Flow, list[_Arrived]] = OrderedDict()
         self._sent = SentPackets()
         self._held = 0
         self._link_types: set[int] = set()
@@ -157,7 +158,7 @@ class CaptureDecoder:
             else:
                 self._openings[flow] = [(segment, time, number)]
             if len(self._openings) > _MAX_MARKS:
-                del self._openings[next(iter(self._openings))]
+                self._openings.popitem(last=False)
             return None
         if key in self._marks or not (segment.data or segment.missing):
             return None

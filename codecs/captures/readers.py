@@ -34,6 +34,7 @@ from teltonika.codecs.records import AvlPacket
 from teltonika.codecs.registry import MESSAGE_CODECS
 
 _ACK_SIZE = 4
+_THREE_ZEROS = bytes(3)
 _SERVER_CODEC_IDS = frozenset(codec.codec_id for codec in MESSAGE_CODECS)
 """What is taken for a packet of the server's, though 13 and 15 are for devices only."""
 
@@ -275,9 +276,16 @@ class ServerReader(_StreamReader):
         return self._since is not None
 
     def receive_data(self, payload: Payload) -> list[CapturedFinding]:
+        if self._is_one_ack(payload):
+            ack: list[CapturedFinding] = []
+            self._time, self._frame = payload.time, payload.frame
+            self._append_ack(self._offset, payload.data, ack)
+            self._offset += _ACK_SIZE
+            return ack
         found = self.settle() if payload.gap else []
         found += super().receive_data(payload)
-        self._hold_zeros()
+        if self._buffer or self._since is not None:
+            self._hold_zeros()
         return found
 
     def receive_eof(self) -> list[CapturedFinding]:
@@ -306,11 +314,11 @@ class ServerReader(_StreamReader):
             found.append(self._found(offset, answer, content))
             return 1
         head = bytes(data[position : position + _ACK_SIZE])
-        for place, byte in enumerate(head[: _ACK_SIZE - 1]):
-            if byte:
-                raise _unrecognised(
-                    "an ACK and a command begin with three zero bytes", offset + place, byte
-                )
+        if not _THREE_ZEROS.startswith(head[:3]):
+            place, byte = next((place, byte) for place, byte in enumerate(head) if byte)
+            raise _unrecognised(
+                "an ACK and a command begin with three zero bytes", offset + place, byte
+            )
         if len(head) < _ACK_SIZE:
             return 0
         if not head[-1]:
@@ -325,6 +333,17 @@ class ServerReader(_StreamReader):
                 return size
         self._append_ack(offset, head, found)
         return _ACK_SIZE
+
+    def _is_one_ack(self, payload: Payload) -> bool:
+        """Whether it is nothing but an ACK, as nearly all are, and nothing waits before it."""
+        data = payload.data
+        return (
+            len(data) == _ACK_SIZE
+            and data.startswith(_THREE_ZEROS)
+            and data[-1] != 0
+            and not (payload.gap or self._buffer or self._at_start)
+            and self._lost is None
+        )
 
     def _hold_zeros(self) -> None:
         if self._lost is not None or not _ACK_SIZE <= len(self._buffer) <= HEADER_SIZE:

@@ -1,7 +1,7 @@
 """What went wrong in a session all of whose parts decode: ACKs that are missing or wrong, packets
 that were sent again, refusals."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from functools import lru_cache
 
 import msgspec
@@ -47,15 +47,19 @@ class SentPackets:
     """When each packet was sent first: of the last ones, by a digest."""
 
     def __init__(self) -> None:
-        self._first: dict[int, tuple[int, float]] = {}
+        # A dict looks for its oldest entry among all those that were deleted before it.
+        self._first: OrderedDict[int, tuple[int, float]] = OrderedDict()
 
     def add(self, digest: int, session: int, time: float) -> tuple[int, float] | None:
         """Session and time of the same packet before, if there was one."""
-        first = self._first.pop(digest, None)
-        if first is None and len(self._first) >= _MAX_REMEMBERED:
-            del self._first[next(iter(self._first))]
-        self._first[digest] = first or (session, time)
-        return first
+        first = self._first.get(digest)
+        if first is not None:
+            self._first.move_to_end(digest)
+            return first
+        if len(self._first) >= _MAX_REMEMBERED:
+            self._first.popitem(last=False)
+        self._first[digest] = session, time
+        return None
 
 
 class SessionReview:
@@ -188,7 +192,7 @@ class SessionReview:
 def moment(time: float) -> str:
     """A capture's time as text, ISO 8601 UTC with milliseconds."""
     second, millisecond = divmod(max(0, round(time * 1000)), 1000)
-    return f"{_second(second)}{millisecond:03}Z"
+    return "%s%03dZ" % (_second(second), millisecond)  # noqa: UP031 - as in `format_timestamp`
 
 
 @lru_cache(maxsize=64)

@@ -71,6 +71,7 @@ class Stream:
     __slots__ = (
         "_acknowledged",
         "_begin",
+        "_expected",
         "_frame",
         "_gap",
         "_last_offset",
@@ -90,6 +91,7 @@ class Stream:
         self._lowest = 0
         self._last_seq: int | None = None
         self._last_offset = 0
+        self._expected: int | None = None  # sequence number of what goes on where the last ended
         self._gap = 0  # bytes missing before the next payload
         self._time, self._frame = 0.0, 0
         self._acknowledged = 0  # times that bytes were, for which others wait here
@@ -116,6 +118,8 @@ class Stream:
 
     def holds(self, seq: int) -> bool:
         """Whether a sequence number can belong to it."""
+        if seq == self._expected:
+            return True
         last = self._last_seq
         return last is None or -_NEAR < (seq - last + 2**31) % 2**32 - 2**31 < _NEAR
 
@@ -130,16 +134,20 @@ class Stream:
 
     def add(self, segment: Segment, time: float, frame: int) -> list[Payload]:
         """What can be handed on now."""
-        flags = segment.flags
+        flags, data, missing = segment.flags, segment.data, segment.missing
+        if segment.seq == self._expected and data and not (missing or flags & (SYN | FIN | RST)):
+            assert self._position is not None
+            self._last_seq, self._last_offset = segment.seq, self._position
+            return self._go_on(data, time, frame)
         if flags & RST:
             self._close(Closing.RST, time, frame, None)
             return []
+        self._expected = None
         seq = segment.seq + bool(flags & SYN)
         offset = self._last_offset
         if self._last_seq is not None:
             offset += (seq - self._last_seq + 2**31) % 2**32 - 2**31
         self._last_seq, self._last_offset = seq, offset
-        data, missing = segment.data, segment.missing
         end = offset + len(data) + missing
         if flags & (SYN | FIN):
             if flags & SYN and self._begin is None:
@@ -149,11 +157,7 @@ class Stream:
             if flags & FIN:
                 self._close(Closing.FIN, time, frame, end)
         if offset == self._position and data and not (missing or self._pieces):
-            self._position = end
-            time = max(time, self._time)
-            self._time, self._frame = time, frame
-            gap, self._gap = self._gap, 0
-            return [Payload(time, data, frame, gap)]
+            return self._go_on(data, time, frame)
         if end > offset and (self._position is None or end > self._position):
             self._lowest = min(self._lowest, offset)
             insort(self._pieces, _Piece(offset, frame, time, data, missing), key=_place)
@@ -189,6 +193,17 @@ class Stream:
             payloads.append(Payload(self._time, b"", self._frame, self._gap))
             self._gap = 0
         return payloads
+
+    def _go_on(self, data: bytes, time: float, frame: int) -> list[Payload]:
+        """The last segment brought what all others had come before."""
+        assert self._last_seq is not None
+        size = len(data)
+        self._position = self._last_offset + size
+        self._expected = (self._last_seq + size) % 2**32
+        time = max(time, self._time)
+        self._time, self._frame = time, frame
+        gap, self._gap = self._gap, 0
+        return [Payload(time, data, frame, gap)]
 
     def _close(self, how: Closing, time: float, frame: int, at: int | None) -> None:
         if self.closed is None:
@@ -303,9 +318,9 @@ class Connection:
             else []
         )
         payloads = stream.add(segment, time, frame)
-        if earlier:
-            return [(back, each) for each in earlier] + [(flow, each) for each in payloads]
-        return [(flow, each) for each in payloads] if payloads else []
+        if not earlier and len(payloads) == 1:
+            return [(flow, payloads[0])]
+        return [(back, each) for each in earlier] + [(flow, each) for each in payloads]
 
     def finish(self) -> list[tuple[Flow, Payload]]:
         """Nothing more comes: everything that waits, in the order of its frames."""
