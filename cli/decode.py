@@ -72,7 +72,7 @@ def hexdump(
         list[str] | None,
         typer.Argument(
             metavar="HEX",
-            help="Hex, in one argument or several; without it --file, or standard input.",
+            help="Hex, in one argument or several; without it --file; without both, or with -, standard input.",
             show_default=False,
         ),
     ] = None,

@@ -15,13 +15,13 @@ _LONGEST_ROW = 1 << 18
 
 
 def hex_rows(arguments: list[str] | None, file: Path | None) -> Iterator[Row]:
-    """The rows of the arguments, or else of ``file``, or else of standard input.
+    """The rows of the arguments, or else of ``file``, or else, as for ``-``, of standard input.
 
     Ends the command with a sentence where there are both, or the file cannot be read.
     """
     if arguments and file is not None:
         fail("give the hex as an argument or with --file, not both", USAGE)
-    if arguments:
+    if arguments and arguments != ["-"]:
         yield from ((n, 0, row) for n, row in enumerate(" ".join(arguments).splitlines(), 1))
         return
     try:

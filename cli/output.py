@@ -1,9 +1,7 @@
 """What goes to standard output: NDJSON for a machine, harmless text for a person."""
 
-import os
-
-
 import json
+import os
 import sys
 
 import msgspec

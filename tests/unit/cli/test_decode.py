@@ -1,10 +1,8 @@
 """`teltonika decode` as its users call it."""
 
 import json
-from itertools import repeat
-
-
 import os
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +47,9 @@ def test_hex_comes_from_a_file_or_from_standard_input(tmp_path: Path) -> None:
     from_file = run_teltonika("decode", "--json", "--file", str(file))
     piped = run_teltonika("decode", "--json", input=file.read_text())
     bare = run_teltonika("decode", input=IMEI_HEX)
-    assert from_file.returncode == piped.returncode == bare.returncode == 0
+    dash = run_teltonika("decode", "-", input=IMEI_HEX)
+    assert from_file.returncode == piped.returncode == bare.returncode == dash.returncode == 0
+    assert dash.stdout == bare.stdout
     assert decoded(from_file.stdout) == decoded(piped.stdout)
     assert decoded(piped.stdout)[0]["imei"] == "356307042441013"
     assert "356307042441013" in bare.stdout
