@@ -17,8 +17,8 @@ from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
 from teltonika.codecs import MAX_PACKET_SIZE
 from teltonika.codecs.findings import FoundError
 from teltonika.codecs.hextext import HexTextError, Row, parse_hex_rows
-from teltonika.codecs.packet_finder import Sender, find_in_pieces
-from teltonika.codecs.transport import Transport
+from teltonika.codecs.packet_finder import find_in_pieces
+from teltonika.codecs.transport import Side, Transport
 
 DEFAULT_COMMAND = "hexdump"
 _LAZY = ("pcap", "log")
@@ -72,7 +72,8 @@ def hexdump(
         list[str] | None,
         typer.Argument(
             metavar="HEX",
-            help="Hex, in one argument or several; without it --file; without both, or with -, standard input.",
+            help="Hex, in one argument or several; without it --file; without both, or with -, "
+            "standard input.",
             show_default=False,
         ),
     ] = None,
@@ -107,7 +108,7 @@ def hexdump(
         typer.Option(help="How the bytes were sent.", show_default="found out"),
     ] = None,
     sender: Annotated[
-        Sender | None,
+        Side | None,
         typer.Option(
             "--from",
             help="Who sent them.",

@@ -17,13 +17,11 @@ from teltonika.codecs.findings import (
     FoundPing,
     FoundResponse,
 )
-from teltonika.codecs.packet_finder import Sender
+from teltonika.codecs.transport import Side
 
 _SENDERS = {
-    **dict.fromkeys(
-        (FoundImei, FoundAvlPacket, FoundResponse, FoundNack, FoundPing), Sender.DEVICE
-    ),
-    **dict.fromkeys((FoundHandshakeAnswer, FoundAck, FoundCommand), Sender.SERVER),
+    **dict.fromkeys((FoundImei, FoundAvlPacket, FoundResponse, FoundNack, FoundPing), Side.DEVICE),
+    **dict.fromkeys((FoundHandshakeAnswer, FoundAck, FoundCommand), Side.SERVER),
 }
 """Who says it; of an error that is not known."""
 

@@ -6,6 +6,7 @@ before version 5.9 ``[4C5A33B6: 5027 < 198.51.100.7] HEX: 000f33...``: ``<`` for
 """
 
 import re
+from collections import OrderedDict
 
 import msgspec
 
@@ -50,7 +51,7 @@ class LogReader:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, None] = {}  # Traccar's ids of devices' connections
+        self._known: OrderedDict[str, None] = OrderedDict()  # Traccar's ids of devices' connections
 
     def read_line(self, line: str) -> list[LogHex]:
         """The hex in a line. Never raises for what stands in it."""
@@ -81,7 +82,7 @@ class LogReader:
 
     def _know(self, connection: str) -> None:
         if len(self._known) >= _MAX_CONNECTIONS and connection not in self._known:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
         self._known[connection] = None
 
 

@@ -6,7 +6,6 @@ largest packet takes.
 
 import re
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 
 import msgspec
 
@@ -38,7 +37,7 @@ from teltonika.codecs.handshake import (
     decode_imei,
 )
 from teltonika.codecs.registry import MESSAGE_CODECS
-from teltonika.codecs.transport import Transport
+from teltonika.codecs.transport import Side, Transport
 from teltonika.codecs.udp import (
     ANSWER_SIZE,
     ENVELOPE_SIZE,
@@ -52,13 +51,6 @@ from teltonika.codecs.udp import (
 _IMEI_LENGTH = IMEI_DIGITS.to_bytes(2)
 _ACK_SIZE = 4
 _MAX_DATAGRAM_SIZE = 65_537  # what its length can say
-
-
-class Sender(StrEnum):
-    """Who sent them."""
-
-    DEVICE = "device"
-    SERVER = "server"
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -76,7 +68,7 @@ def find_packets(
     max_packet_size: int = MAX_PACKET_SIZE,
     *,
     transport: Transport | None = None,
-    sender: Sender | None = None,
+    sender: Side | None = None,
 ) -> Iterator[Finding]:
     """Everything in ``data``, in order: `find_in_pieces` of one piece, and findings alone."""
     for found in find_in_pieces((data,), max_packet_size, transport=transport, sender=sender):
@@ -88,7 +80,7 @@ def find_in_pieces(
     max_packet_size: int = MAX_PACKET_SIZE,
     *,
     transport: Transport | None = None,
-    sender: Sender | None = None,
+    sender: Side | None = None,
     lenient: bool = False,
 ) -> Iterator[Found]:
     """Everything in the bytes, in order. Never raises for what they are.
@@ -136,7 +128,7 @@ class _Finder:
         self,
         max_packet_size: int,
         transport: Transport | None,
-        sender: Sender | None,
+        sender: Side | None,
         *,
         lenient: bool,
     ) -> None:
@@ -150,7 +142,7 @@ class _Finder:
         self._data = b""
         self._offset = 0  # of the first of them
         self._waiting = bytearray()  # behind them: joining each small piece would copy them all
-        self._after_imei = sender is not Sender.DEVICE  # or at the beginning of a server's bytes
+        self._after_imei = sender is not Side.DEVICE  # or at the beginning of a server's bytes
         self._lost: _Lost | None = None
 
     def feed(self, piece: bytes) -> Iterator[Found]:
@@ -216,13 +208,13 @@ class _Finder:
             found = _find_udp(data, at, start, certain=self._transport is Transport.UDP)
             if found is not None:
                 return found
-        if self._sender is not Sender.SERVER:
+        if self._sender is not Side.SERVER:
             if data[at] == PING:
                 return FoundPing(offset=start, length=1)
             if data[at : at + 2] == _IMEI_LENGTH and data[at + 2 : at + 3].isdigit():
                 imei = decode_imei(data[at : at + IMEI_FRAME_SIZE], start)
                 return FoundImei(offset=start, length=IMEI_FRAME_SIZE, imei=imei)
-        if self._sender is not Sender.DEVICE:
+        if self._sender is not Side.DEVICE:
             answer = self._find_answer(data, at, start)
             if answer is not None:
                 return answer
@@ -246,7 +238,7 @@ class _Finder:
             return None
         if head[3] or len(data) - at == _ACK_SIZE:
             return FoundAck(offset=start, length=_ACK_SIZE, accepted=head[3])
-        if self._sender is Sender.SERVER and not _begins_message(data, at):
+        if self._sender is Side.SERVER and not _begins_message(data, at):
             return FoundAck(offset=start, length=_ACK_SIZE, accepted=0)
         return None
 

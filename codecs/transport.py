@@ -1,4 +1,4 @@
-"""What carries packets."""
+"""What carries packets, and between whom."""
 
 from enum import StrEnum
 
@@ -8,3 +8,10 @@ class Transport(StrEnum):
 
     TCP = "tcp"
     UDP = "udp"
+
+
+class Side(StrEnum):
+    """An end of a session."""
+
+    DEVICE = "device"
+    SERVER = "server"

@@ -19,9 +19,10 @@ from teltonika.codecs.captures.found import (
     SessionEnded,
 )
 from teltonika.codecs.captures.review import moment
-from teltonika.codecs.captures.sessions import CapturedSession, Side
+from teltonika.codecs.captures.sessions import CapturedSession
 from teltonika.codecs.captures.streams import Closing, Payload
 from teltonika.codecs.errors import CaptureError
+from teltonika.codecs.transport import Side
 
 __all__ = [
     "Capture",

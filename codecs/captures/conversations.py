@@ -7,12 +7,13 @@ from teltonika.codecs.captures.packets import FIN, RST, Flow, Segment, flow_ends
 from teltonika.codecs.captures.readers import DeviceReader, ServerReader
 from teltonika.codecs.captures.review import SessionReview
 from teltonika.codecs.captures.search import PacketSearch
-from teltonika.codecs.captures.sessions import Side, end_names
+from teltonika.codecs.captures.sessions import end_names
 from teltonika.codecs.captures.streams import Connection, Payload, Stream
 from teltonika.codecs.commands import MessageType
 from teltonika.codecs.framing import HEADER_SIZE
 from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE
 from teltonika.codecs.registry import COMMAND_CODECS
+from teltonika.codecs.transport import Side
 
 _MAX_UNDECIDED = 2**16
 """Bytes of a connection after which it is no device's, if nothing in them is."""

@@ -4,11 +4,11 @@ from teltonika.codecs.captures.conversations import NewSession, flow_to
 from teltonika.codecs.captures.found import CapturedFinding, Session
 from teltonika.codecs.captures.packets import Flow, Segment
 from teltonika.codecs.captures.review import SessionReview
-from teltonika.codecs.captures.sessions import Side
 from teltonika.codecs.errors import DecodeError, ErrorCode, FramingError
 from teltonika.codecs.findings import Finding, FoundAck, FoundPing, found_error, found_packet
 from teltonika.codecs.framing import PING, decode_data
 from teltonika.codecs.records import AvlPacket
+from teltonika.codecs.transport import Side
 from teltonika.codecs.udp import (
     ENVELOPE_SIZE,
     Datagram,

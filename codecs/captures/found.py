@@ -4,9 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
-from teltonika.codecs.captures.sessions import Side
 from teltonika.codecs.findings import Finding, found_packet
 from teltonika.codecs.records import AvlPacket
+from teltonika.codecs.transport import Side
 from teltonika.codecs.udp import Datagram
 
 

@@ -2,7 +2,6 @@
 
 from teltonika.codecs.captures.found import CapturedFinding, Session
 from teltonika.codecs.captures.search import PacketSearch
-from teltonika.codecs.captures.sessions import Side
 from teltonika.codecs.captures.streams import Payload
 from teltonika.codecs.errors import DecodeError, ErrorCode, FramingError
 from teltonika.codecs.findings import (
@@ -32,6 +31,7 @@ from teltonika.codecs.handshake import (
 )
 from teltonika.codecs.records import AvlPacket
 from teltonika.codecs.registry import MESSAGE_CODECS
+from teltonika.codecs.transport import Side
 
 _ACK_SIZE = 4
 _THREE_ZEROS = bytes(3)

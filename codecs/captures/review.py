@@ -7,7 +7,6 @@ from functools import lru_cache
 import msgspec
 
 from teltonika.codecs.captures.found import CapturedFinding, Note, NoteKind, Session
-from teltonika.codecs.captures.sessions import Side
 from teltonika.codecs.errors import ErrorCode
 from teltonika.codecs.findings import (
     FoundAck,
@@ -18,6 +17,7 @@ from teltonika.codecs.findings import (
 )
 from teltonika.codecs.records import AvlPacket
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.codecs.transport import Side
 from teltonika.codecs.udp import decode_answer
 
 _MAX_REMEMBERED = 2**16

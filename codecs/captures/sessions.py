@@ -1,7 +1,6 @@
 """Which conversations of a capture a device had, and which of their two ends it is."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 from ipaddress import ip_address
 
 import msgspec
@@ -12,16 +11,10 @@ from teltonika.codecs.errors import FramingError
 from teltonika.codecs.framing import HEADER_SIZE, MAX_PACKET_SIZE, packet_size
 from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE, decode_imei
 from teltonika.codecs.registry import CODECS
+from teltonika.codecs.transport import Side
 
 UDP_IMEI_AT = 8
 """In a datagram: behind length, packet id, 01, AVL packet id and the IMEI's length."""
-
-
-class Side(StrEnum):
-    """An end of a session."""
-
-    DEVICE = "device"
-    SERVER = "server"
 
 
 class CapturedSession(msgspec.Struct, frozen=True, kw_only=True):

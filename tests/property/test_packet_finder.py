@@ -6,8 +6,8 @@ from samples import HANDSHAKE, PACKET
 from strategies import corrupted, packets, splits
 
 from teltonika.codecs.findings import FoundError
-from teltonika.codecs.packet_finder import Sender, find_in_pieces, find_packets
-from teltonika.codecs.transport import Transport
+from teltonika.codecs.packet_finder import find_in_pieces, find_packets
+from teltonika.codecs.transport import Side, Transport
 
 parts = st.one_of(
     packets,
@@ -17,7 +17,7 @@ parts = st.one_of(
 )
 streams = st.lists(parts, max_size=5).map(b"".join)
 transports = st.sampled_from((None, *Transport))
-senders = st.sampled_from((None, *Sender))
+senders = st.sampled_from((None, *Side))
 SMALL = 100
 """A largest packet that some are larger than, and that a stream has several of."""
 
@@ -27,7 +27,7 @@ def test_pieces_and_the_whole_give_the_same_findings(
     data: st.DataObject,
     stream: bytes,
     transport: Transport | None,
-    sender: Sender | None,
+    sender: Side | None,
     lenient: bool,
     limit: int,
 ) -> None:

@@ -7,13 +7,13 @@ from samples import HANDSHAKE, IMEI, PACKET, SAMPLES, Sample, framed, sample
 from teltonika.codecs import AVL_CODECS, crc16_ibm
 from teltonika.codecs.diagnosis import likely_cause
 from teltonika.codecs.findings import FoundError
-from teltonika.codecs.packet_finder import Found, Sender, find_in_pieces
-from teltonika.codecs.transport import Transport
+from teltonika.codecs.packet_finder import Found, find_in_pieces
+from teltonika.codecs.transport import Side, Transport
 
 
 def cause_of(data: bytes, transport: Transport | None = None) -> str:
     """What is said of ``data`` by the first thing that a device's bytes of it are found to be."""
-    pieces = find_in_pieces([data], transport=transport, sender=Sender.DEVICE)
+    pieces = find_in_pieces([data], transport=transport, sender=Side.DEVICE)
     error = next((found.finding for found in pieces), None)
     return likely_cause(data, error) if isinstance(error, FoundError) else ""
 
