@@ -64,12 +64,9 @@ class _Dump(Output):
     """A line for each, and its bytes below."""
 
     def __init__(self, model: str | None) -> None:
-        from rich.console import Console  # noqa: PLC0415 - takes a while
-
         from teltonika.cli.decode_view import FindingLines  # noqa: PLC0415
 
         self._lines = FindingLines()
-        self._console = Console(highlight=False)
         self._model = model
 
     def show(self, found: Found) -> None:
@@ -80,7 +77,7 @@ class _Dump(Output):
 
         self._lines.show(found.finding)
         error = found.finding if isinstance(found.finding, FoundError) else None
-        print_fields(self._console, annotate_found(found, self._model).fields, error)
+        print_fields(annotate_found(found, self._model).fields, error)
         if error is not None:
             self._lines.show_cause(likely_cause(found.data, error))
 
