@@ -87,7 +87,8 @@ def find_in_pieces(
 
     A packet or datagram whose inside is wrong is an error, and reading goes on behind it; bytes
     that no known thing begins with are an error too, and the last finding. A ``lenient`` reading
-    goes on behind them as well, where the next handshake or packet with a right CRC begins.
+    goes on behind them, and inside a broken packet, whose length may be what is wrong, where the
+    next handshake or packet with a right CRC begins.
 
     Where bytes can be read in two ways: ``00 0F`` and a digit begin a handshake; four zero bytes
     begin a packet, and are an ACK of 0 records only where the input ends with them; a ``01`` at
@@ -116,9 +117,13 @@ class _Lost:
     def found(self, end: int) -> Found:
         """The error, now that it is known where the bytes end."""
         error = found_error(self._error, end)
-        if error.length < 0:  # of a field that the next thing begins before
-            error = msgspec.structs.replace(error, offset=end, length=0)
-        return Found(error, self._start, self._data)
+        return Found(_cut_short(error, end), self._start, self._data)
+
+
+def _cut_short(error: FoundError, end: int) -> FoundError:
+    """``error`` where its bytes end at ``end``: it may be of a field that the next thing is in."""
+    offset = min(error.offset, end)
+    return msgspec.structs.replace(error, offset=offset, length=end - offset)
 
 
 class _Finder:
@@ -177,6 +182,9 @@ class _Finder:
                 self._lost = _Lost(error, start, self._needed)
                 continue
             end = finding.offset + finding.length - self._offset
+            if self._lenient and isinstance(finding, FoundError):
+                end = self._readable_at(data, position + 1, end)
+                finding = _cut_short(finding, self._offset + end)
             yield Found(finding, start, data[position:end])
             self._after_imei = isinstance(finding, FoundImei)
             position = end

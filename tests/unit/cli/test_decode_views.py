@@ -88,6 +88,16 @@ def test_a_lenient_reading_goes_on_behind_what_it_does_not_know() -> None:
     assert lenient.exit_code == 1
 
 
+def test_a_lenient_reading_looks_into_a_packet_that_says_a_wrong_length() -> None:
+    wrong_length = PACKET[:7] + bytes((PACKET[7] + len(PACKET),)) + PACKET[8:]
+    data = wrong_length + PACKET + PACKET
+    result = CliRunner().invoke(app, ["--json", "--lenient", data.hex()])
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    avl = [(one["offset"], one["length"]) for one in found if one["kind"] == "avl"]
+    size = len(PACKET)
+    assert avl[-2:] == [(size, size), (2 * size, size)]
+
+
 def kinds_of(ndjson: str) -> list[str]:
     return [json.loads(line)["kind"] for line in ndjson.splitlines()]
 
