@@ -37,7 +37,7 @@ from teltonika.codecs.framing import (
     checked_data,
     decode_data,
     encode_message,
-    packet_size,
+    message_size,
 )
 from teltonika.codecs.handshake import ACCEPTED, REJECTED, encode_imei
 from teltonika.codecs.registry import CODECS, MESSAGE_CODECS
@@ -243,7 +243,7 @@ class DeviceConnection(_Connection):
             return self._acknowledged()
         if len(buffer) <= HEADER_SIZE:
             return None
-        size = _frame_size(buffer)
+        size = message_size(buffer)
         if size is None:
             return self._acknowledged()
         if size > len(buffer):
@@ -274,20 +274,6 @@ class DeviceConnection(_Connection):
                 found=f"0x{answer:02X}",
             )
         )
-
-
-_FRAME_CODECS = MESSAGE_CODECS.ids
-"""What is taken for a packet of the server's, though 13 and 15 are for devices only."""
-
-
-def _frame_size(buffer: bytearray) -> int | None:
-    """The size of the packet whose header and codec id are there; None if it is no packet."""
-    if buffer[HEADER_SIZE] not in _FRAME_CODECS:
-        return None
-    try:
-        return packet_size(buffer, 0, MAX_PACKET_SIZE)
-    except FramingError:
-        return None
 
 
 def _decode_frame(packet: bytes) -> CommandReceived | FrameSkipped | CrcFailed:

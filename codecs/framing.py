@@ -90,6 +90,19 @@ def packet_size(
     return size
 
 
+def message_size(
+    data: bytes | bytearray, start: int = 0, max_packet_size: int = MAX_PACKET_SIZE
+) -> int | None:
+    """How long the packet is whose header and codec id are at ``start``; None if it is none that a
+    server may send. Codecs 13 and 15 count as such, though they are for devices only."""
+    if data[start + HEADER_SIZE] not in MESSAGE_CODECS.ids:
+        return None
+    try:
+        return packet_size(data, start, max_packet_size)
+    except FramingError:
+        return None
+
+
 def checked_data(packet: bytes, offset: int = 0) -> bytes:
     """The data field of a whole packet. Raises CrcMismatchError; ``offset`` is added to its own."""
     data = packet[HEADER_SIZE:-CRC_SIZE]

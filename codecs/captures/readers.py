@@ -19,6 +19,7 @@ from teltonika.codecs.framing import (
     PING,
     checked_data,
     decode_data,
+    message_size,
     packet_size,
     truncated_packet,
 )
@@ -30,13 +31,10 @@ from teltonika.codecs.handshake import (
     decode_imei,
 )
 from teltonika.codecs.records import AvlPacket
-from teltonika.codecs.registry import MESSAGE_CODECS
 from teltonika.codecs.transport import Side
 
 _ACK_SIZE = 4
 _THREE_ZEROS = bytes(3)
-_SERVER_CODEC_IDS = frozenset(codec.codec_id for codec in MESSAGE_CODECS)
-"""What is taken for a packet of the server's, though 13 and 15 are for devices only."""
 
 
 class _Lost:
@@ -324,7 +322,7 @@ class ServerReader(_StreamReader):
         if not head[-1]:
             if len(data) - position <= HEADER_SIZE:
                 return 0
-            size = self._command_size(data, position)
+            size = message_size(data, position, self._max_packet_size)
             if size is not None:
                 if size > len(data) - position:
                     return 0
@@ -360,20 +358,11 @@ class ServerReader(_StreamReader):
         found.append(self._found(offset, ack, content))
         self._time, self._frame = now
 
-    def _command_size(self, data: bytes | bytearray, position: int) -> int | None:
-        """How long the command is that stands there; None if none does."""
-        if data[position + HEADER_SIZE] not in _SERVER_CODEC_IDS:
-            return None
-        try:
-            return packet_size(data, position, self._max_packet_size)
-        except FramingError:
-            return None
-
     def _begins(self, data: bytes) -> bool:
         """A payload of nothing but ACKs, or one that begins as a command does."""
         if data[:_ACK_SIZE] == bytes(_ACK_SIZE):
             return len(data) == _ACK_SIZE or (
-                len(data) > HEADER_SIZE and self._command_size(data, 0) is not None
+                len(data) > HEADER_SIZE and message_size(data, 0, self._max_packet_size) is not None
             )
         if not data:
             return False

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from teltonika.codecs import AVL_CODECS, MAX_PACKET_SIZE, MESSAGE_CODECS, FramingError, crc16_ibm
-from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, PING, packet_size
+from teltonika.codecs import AVL_CODECS, MAX_PACKET_SIZE, FramingError, crc16_ibm
+from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, PING, message_size, packet_size
 from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE
 
 _AVL_IDS = AVL_CODECS.ids
-_MESSAGE_IDS = MESSAGE_CODECS.ids
 _ACK_SIZE = 4
 
 
@@ -100,13 +99,10 @@ class ServerStream:
             return _ACK_SIZE
         if len(buffer) <= HEADER_SIZE:
             return None
-        if buffer[HEADER_SIZE] not in _MESSAGE_IDS:
+        size = message_size(buffer)
+        if size is None:
             return _ACK_SIZE
-        try:
-            size = packet_size(buffer, 0, MAX_PACKET_SIZE)
-        except FramingError:
-            return _ACK_SIZE
-        return size if size is not None and size <= len(buffer) else None
+        return size if size <= len(buffer) else None
 
     def _take(self, size: int) -> ServerMessage:
         message = ServerMessage(self._offset, bytes(self._buffer[:size]), command=size > _ACK_SIZE)
