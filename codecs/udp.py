@@ -136,6 +136,14 @@ def begins_datagram(data: bytes, start: int) -> bool:
     )
 
 
+def datagram_imei(datagram: bytes) -> str | None:
+    """The IMEI in the envelope of a device's datagram, whatever its length says; None if it is no
+    such datagram."""
+    if len(datagram) < ENVELOPE_SIZE or not begins_datagram(datagram, 0):
+        return None
+    return datagram[_HEAD.size + 2 : ENVELOPE_SIZE].decode("ascii")
+
+
 def datagram_size(data: bytes, start: int) -> int:
     """How long the datagram at ``start`` says it is, its length field included."""
     return _LENGTH_SIZE + int.from_bytes(data[start : start + _LENGTH_SIZE])

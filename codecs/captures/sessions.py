@@ -9,12 +9,10 @@ from teltonika.codecs.captures.packets import Endpoint, Flow, Segment, flow_ends
 from teltonika.codecs.captures.streams import Closing, Connection, Payload, Stream
 from teltonika.codecs.errors import FramingError
 from teltonika.codecs.framing import HEADER_SIZE, MAX_PACKET_SIZE, packet_size
-from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE, decode_imei
+from teltonika.codecs.handshake import IMEI_FRAME_SIZE, decode_imei
 from teltonika.codecs.registry import CODECS
 from teltonika.codecs.transport import Side
-
-UDP_IMEI_AT = 8
-"""In a datagram: behind length, packet id, 01, AVL packet id and the IMEI's length."""
+from teltonika.codecs.udp import datagram_imei
 
 
 class CapturedSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,19 +121,9 @@ def end_names(flow: Flow) -> tuple[str, str]:
     return _name(source), _name(destination)
 
 
-def udp_imei(datagram: bytes) -> str | None:
-    """The IMEI in a device's datagram; None if it is no such datagram."""
-    if len(datagram) < UDP_IMEI_AT or datagram[4] != 1:
-        return None
-    try:
-        return decode_imei(datagram[UDP_IMEI_AT - 2 : UDP_IMEI_AT + IMEI_DIGITS])
-    except FramingError:
-        return None
-
-
 def _find_exchange(exchange: Exchange, server_port: int | None) -> CapturedSession | None:
     for device, server in _both_ways(exchange.payloads):
-        imeis = [udp_imei(payload.data) for payload in exchange.payloads[device]]
+        imeis = [datagram_imei(payload.data) for payload in exchange.payloads[device]]
         imei = next((imei for imei in imeis if imei is not None), None)
         wanted = imei is not None if server_port is None else flow_ends(device)[1][1] == server_port
         if wanted:

@@ -44,8 +44,6 @@ CODEC16_UDP = bytes.fromhex(
     "00000000ef05050400010000030000b40000ef01010042111a000001"
 )
 """Corrected: its length and first count."""
-UDP_HEAD_SIZE = 2 + 2 + 1 + 1 + 2 + 15
-"""Length, packet id, not usable byte, AVL packet id, IMEI length, IMEI."""
 
 GETINFO_RESPONSE = bytes.fromhex(
     "00000000000000900c010600000088494e493a323031392f372f323220373a3232205254433a323031392f372f32"

@@ -2,7 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from teltonika.codecs import encode_imei, encode_packet
+from teltonika.codecs import encode_packet
+from teltonika.codecs.udp import (
+    ENVELOPE_SIZE,
+    Datagram,
+    DatagramAnswer,
+    encode_answer,
+    encode_datagram,
+)
 from teltonika.emulator.conformance import samples
 from teltonika.emulator.conformance.bench import Bench
 from teltonika.emulator.conformance.case import Case, Group, Needs, Requirement
@@ -18,12 +25,11 @@ AGAIN = "Unanswered datagrams are sent again, with the same ids."
 
 def envelope(imei: str, packet_id: int, avl_packet_id: int, data: bytes) -> bytes:
     """The datagram around a data field."""
-    content = packet_id.to_bytes(2) + b"\x01" + bytes((avl_packet_id,)) + encode_imei(imei) + data
-    return len(content).to_bytes(2) + content
+    return encode_datagram(Datagram(packet_id, avl_packet_id, imei, data))
 
 
 def answer(packet_id: int, avl_packet_id: int, count: int) -> bytes:
-    return b"\x00\x05" + packet_id.to_bytes(2) + b"\x01" + bytes((avl_packet_id, count))
+    return encode_answer(DatagramAnswer(packet_id, avl_packet_id, count))
 
 
 def records(count: int) -> bytes:
@@ -34,7 +40,7 @@ def documented(sample: bytes, avl_packet_id: int) -> Callable[[Bench], Awaitable
     """The sample under the case's own IMEI."""
 
     async def run(bench: Bench) -> None:
-        data = sample[samples.UDP_HEAD_SIZE :]
+        data = sample[ENVELOPE_SIZE:]
         async with bench.datagrams() as socket:
             socket.send(envelope(bench.imei, 0xCAFE, avl_packet_id, data))
             await socket.expect_answer(answer(0xCAFE, avl_packet_id, 1))
