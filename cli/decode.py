@@ -2,18 +2,17 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_command
 
 from teltonika.cli.decode_output import output_of
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.hex_input import hex_rows
 from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
+from teltonika.cli.lazy_command import lazy_command
 from teltonika.codecs import MAX_PACKET_SIZE
 from teltonika.codecs.findings import FoundError
 from teltonika.codecs.hextext import HexTextError, Row, parse_hex_rows
@@ -34,13 +33,7 @@ class _DefaultsToHexdump(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _LAZY:
             return super().get_command(ctx, cmd_name)
-        module = import_module(f"teltonika.cli.decode_{cmd_name}")
-        single = typer.Typer(
-            add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
-        )
-        settings = {"auto_envvar_prefix": "TELTONIKA", "help_option_names": ["-h", "--help"]}
-        single.command(cmd_name, context_settings=settings)(getattr(module, cmd_name))
-        return get_command(single)
+        return lazy_command(cmd_name, f"teltonika.cli.decode_{cmd_name}")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         asks_for_help = args[:1] in (["-h"], ["--help"])

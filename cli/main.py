@@ -1,12 +1,11 @@
 """The `teltonika` command: its sub-commands, and the options that stand before them."""
 
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command, get_group
 
+from teltonika.cli.lazy_command import lazy_command
 from teltonika.cli.standard_streams import standard_streams
 
 COMMANDS = {
@@ -42,20 +41,7 @@ class _Commands(TyperGroup):
             return None
         if self._shows_help:
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
-        module = import_module(f"teltonika.cli.{cmd_name}")
-        if hasattr(module, "app"):
-            group = get_group(module.app)
-            group.name = cmd_name
-            return group
-        # Every option of every command can come from TELTONIKA_<OPTION>: given to each command
-        # itself, the prefix is taken as it is; given to the group, click would put the command's
-        # name into it.
-        single = typer.Typer(
-            add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
-        )
-        settings = {"auto_envvar_prefix": "TELTONIKA"}
-        single.command(cmd_name, context_settings=settings)(getattr(module, cmd_name))
-        return get_command(single)
+        return lazy_command(cmd_name, f"teltonika.cli.{cmd_name}")
 
 
 app = typer.Typer(
