@@ -92,23 +92,18 @@ class _Json(Output):
         self._lenient = lenient
 
     def show(self, found: Found) -> None:
-        if not (self._fields or self._lenient):
-            print_json(self._named(found.finding))
-            return
-        from teltonika.codecs.annotated_findings import (  # noqa: PLC0415 - with bitstring
-            annotate_found,
-            readable_part,
-        )
-
-        annotation = annotate_found(found, self._model)
         if self._lenient:
-            part = readable_part(found, annotation)
+            from teltonika.codecs.annotated_findings import readable_part  # noqa: PLC0415
+
+            part = readable_part(found)
             if part is not None:
                 print_json(self._named(part))
         finding = self._named(found.finding)
         if not self._fields:
             print_json(finding)
             return
+        from teltonika.codecs.annotated_findings import annotate_found  # noqa: PLC0415
+
         fields = [
             _FoundField(
                 offset=field.offset,
@@ -118,7 +113,7 @@ class _Json(Output):
                 value=field.value,
                 meaning=field.meaning,
             )
-            for field in annotation.fields
+            for field in annotate_found(found, self._model).fields
         ]
         print_json(msgspec.to_builtins(finding) | {"fields": fields})
 
@@ -165,12 +160,9 @@ class _Csv(Output):
     def show(self, found: Found) -> None:
         finding = found.finding
         if self._lenient:
-            from teltonika.codecs.annotated_findings import (  # noqa: PLC0415
-                annotate_found,
-                readable_part,
-            )
+            from teltonika.codecs.annotated_findings import readable_part  # noqa: PLC0415
 
-            finding = readable_part(found, annotate_found(found)) or finding
+            finding = readable_part(found) or finding
         if isinstance(finding, FoundImei):
             self._imei = finding.imei
         elif isinstance(finding, FoundAvlPacket):

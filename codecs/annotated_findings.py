@@ -38,15 +38,17 @@ def annotate_found(found: Found, model: str | None = None) -> Annotation:
     return msgspec.structs.replace(annotation, fields=fields)
 
 
-def readable_part(found: Found, annotation: Annotation) -> FoundAvlPacket | FoundMessage | None:
+def readable_part(found: Found) -> FoundAvlPacket | FoundMessage | None:
     """What can be read of a broken packet: its whole records, or its message; None if nothing."""
-    content = annotation.content
-    if not isinstance(found.finding, FoundError) or content is None:
+    if not isinstance(found.finding, FoundError):
         return None
-    if not (isinstance(content, CommandMessage) or content.records):
+    form = _form(found)
+    annotation = annotate(found.data, form, found.start)
+    content = annotation.content
+    if content is None or not (isinstance(content, CommandMessage) or content.records):
         return None
     datagram = None
-    if _form(found) is Form.DATAGRAM:
+    if form is Form.DATAGRAM:
         said = {field.name: field.value for field in annotation.fields[:6]}
         packet_id, avl_packet_id = said["packet id"], said["AVL packet id"]
         assert isinstance(packet_id, int)
