@@ -4,7 +4,7 @@ import sys
 
 import msgspec
 
-from teltonika.cli.finding_json import finding_line
+from teltonika.cli.finding_json import write_finding
 from teltonika.codecs.captures import CaptureDecoder, CapturedFinding, CaptureEvent, Side, moment
 from teltonika.codecs.found_names import with_names
 
@@ -30,7 +30,7 @@ class JsonObjects:
             finding = event.finding()
             if self._names:
                 finding = with_names(finding, self._model)
-            sys.stdout.write(finding_line(place, finding))
+            write_finding(place, finding)
 
     def flush(self) -> None:
         sys.stdout.flush()

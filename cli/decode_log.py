@@ -2,16 +2,16 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import msgspec
 import typer
 
-from teltonika.cli.errors import FAILED, USAGE, fail
-from teltonika.cli.finding_json import finding_line
+from teltonika.cli.errors import FAILED, fail
+from teltonika.cli.finding_json import write_finding
 from teltonika.cli.finding_text import describe
+from teltonika.cli.input_file import opened
 from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
 from teltonika.cli.output import shows_colours
 from teltonika.codecs.findings import FoundError
@@ -53,7 +53,7 @@ def log(
     coloured = not json and shows_colours()
     failed = False
     lines = found = 0
-    with _opened(file) as source:
+    with opened(file) as source:
         for lines, line in _lines(source):
             for hex_run in reader.read_line(line):
                 for finding in find_packets(hex_run.data):
@@ -62,7 +62,7 @@ def log(
                     if json:
                         if names or model is not None:
                             finding = with_names(finding, model)  # noqa: PLW2901
-                        sys.stdout.write(finding_line(_Place(lines, hex_run.time), finding))
+                        write_finding(_Place(lines, hex_run.time), finding)
                         continue
                     text, colour = describe(finding)
                     text = f"line {lines}  {hex_run.time or 'no time'}  {text}"
@@ -72,15 +72,6 @@ def log(
         typer.echo(f"teltonika: {file}: no Teltonika hex in {lines:,} lines", err=True)
     if failed:
         raise typer.Exit(FAILED)
-
-
-def _opened(file: Path) -> AbstractContextManager[BinaryIO]:
-    if str(file) == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return file.open("rb")
-    except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", USAGE)
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, str]]:

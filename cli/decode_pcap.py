@@ -16,6 +16,7 @@ from teltonika.cli.capture_json import JsonObjects
 from teltonika.cli.conversation_view import ConversationView
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.hex_export import HexExport
+from teltonika.cli.input_file import opened
 from teltonika.cli.io_names import ModelOption, NamesOption, checked_model
 from teltonika.codecs import parse_imei
 from teltonika.codecs.captures import (
@@ -90,7 +91,7 @@ def pcap(
         if json
         else ConversationView(live=str(file) == "-")
     )
-    with _opened(file) as source, _exporting(export_hex) as export:
+    with opened(file) as source, _exporting(export_hex) as export:
         output = _Output(view, set(imei or ()), export)
         try:
             for data in _chunks(source):
@@ -154,15 +155,6 @@ class _Output:
             export.add(found)
         except OSError as error:
             fail(f"cannot write {error.filename or 'the hex'}: {error.strerror}", FAILED)
-
-
-def _opened(file: Path) -> AbstractContextManager[BinaryIO]:
-    if str(file) == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return file.open("rb", buffering=0)
-    except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", USAGE)
 
 
 def _exporting(path: Path | None) -> AbstractContextManager[HexExport | None]:

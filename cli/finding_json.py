@@ -2,11 +2,12 @@
 
 import msgspec
 
+from teltonika.cli.output import write_json
 from teltonika.codecs.findings import Finding
 
 _encode = msgspec.json.Encoder().encode
 
 
-def finding_line(place: msgspec.Struct, finding: Finding) -> str:
-    """One object: the fields of ``place``, then those of ``finding``; with its newline."""
-    return (_encode(place)[:-1] + b"," + _encode(finding)[1:]).decode() + "\n"
+def write_finding(place: msgspec.Struct, finding: Finding) -> None:
+    """One object: the fields of ``place``, then those of ``finding``."""
+    write_json(_encode(place)[:-1] + b"," + _encode(finding)[1:])

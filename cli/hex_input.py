@@ -1,13 +1,13 @@
 """Hex from the command line, a file or standard input, as rows that fit the memory."""
 
 import codecs
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from string import hexdigits
 from typing import BinaryIO
 
 from teltonika.cli.errors import USAGE, fail
+from teltonika.cli.input_file import opened
 from teltonika.codecs.hextext import Row
 
 _LONGEST_ROW = 1 << 18
@@ -24,14 +24,11 @@ def hex_rows(arguments: list[str] | None, file: Path | None) -> Iterator[Row]:
     if arguments and arguments != ["-"]:
         yield from ((n, 0, row) for n, row in enumerate(" ".join(arguments).splitlines(), 1))
         return
-    try:
-        if file is None or str(file) == "-":
-            yield from _rows_of(sys.stdin.buffer)
-        else:
-            with file.open("rb") as stream:
-                yield from _rows_of(stream)
-    except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", USAGE)
+    with opened(file or Path("-")) as stream:
+        try:
+            yield from _rows_of(stream)
+        except OSError as error:
+            fail(f"cannot read {file}: {error.strerror}", USAGE)
 
 
 def _rows_of(stream: BinaryIO) -> Iterator[Row]:

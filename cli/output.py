@@ -12,11 +12,16 @@ def print_json(value: object) -> None:
 
     A surrogate pair's half never gets here: every text of ours comes from checked bytes.
     """
-    line = msgspec.json.encode(value).decode()
+    write_json(msgspec.json.encode(value))
+    sys.stdout.flush()
+
+
+def write_json(encoded: bytes) -> None:
+    """One object, encoded already, as one line; when it is flushed is the caller's to say."""
+    line = encoded.decode()
     if not (sys.stdout.encoding or "").lower().startswith("utf"):
         line = _ascii(line)
     sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def shows_colours() -> bool:
