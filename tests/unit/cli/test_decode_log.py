@@ -1,10 +1,13 @@
 """`teltonika decode log` as its users call it."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 from serving import TELTONIKA, run_teltonika
+
+from teltonika.codecs import CommandMessage, MessageType, encode_message
 
 HELLO = "000f333536333037303432343431303133"
 PACKET = (
@@ -82,3 +85,13 @@ def test_a_file_that_is_not_there_or_has_nothing(tmp_path: Path) -> None:
     nothing = run_teltonika("decode", "log", "-", input="started\nstopped\n")
     assert (nothing.returncode, nothing.stdout) == (0, "")
     assert nothing.stderr == "teltonika: -: no Teltonika hex in 2 lines\n"
+
+
+def test_json_is_json_where_the_output_holds_ascii_alone(tmp_path: Path) -> None:
+    file = tmp_path / "server.log"
+    frame = encode_message(CommandMessage(0x0C, MessageType.RESPONSE, "tür".encode()))
+    file.write_text(f"received {frame.hex()}\n")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = run_teltonika("decode", "log", "--json", str(file), env=environment)
+    assert json.loads(result.stdout)["text"] == "tür"
+    assert result.stdout.isascii()
