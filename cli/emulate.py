@@ -16,6 +16,7 @@ from rich.table import Table
 
 from teltonika.cli.emulate_fault import FaultOption, fault_plan
 from teltonika.cli.emulate_fleet import (
+    DEFAULT_IMEI,
     CountOption,
     DurationOption,
     ImeiFileOption,
@@ -69,11 +70,13 @@ from teltonika.cli.event_loop import run
 from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json
 from teltonika.emulator import (
+    ACK_TIMEOUT_S,
     AnswerFault,
     DeviceLink,
     DeviceReport,
     EmulatorSettings,
     FaultyLink,
+    Transport,
     assemble_device,
 )
 
@@ -82,7 +85,10 @@ MAX_SECONDS = 86_400.0
 
 
 def emulate(
-    imei: Annotated[str | None, typer.Option(help="15 digits: who the device says it is.")] = None,
+    imei: Annotated[
+        str | None,
+        typer.Option(help="15 digits: who the device says it is.", show_default=DEFAULT_IMEI),
+    ] = None,
     host: Annotated[str, typer.Option(help="The server's address.")] = DEFAULTS.host,
     port: Annotated[int, typer.Option(help="The server's port.", min=1, max=65535)] = DEFAULTS.port,
     transport: TransportOption = DEFAULTS.transport,
@@ -138,7 +144,8 @@ def emulate(
             help="Seconds to wait for an answer before reconnecting, or, over UDP, sending again.",
             min=0.01,
             max=MAX_SECONDS,
-            show_default=f"{DEFAULTS.ack_timeout_s:g}, or that of the profile",
+            show_default=f"{ACK_TIMEOUT_S[Transport.TCP]:g}, over UDP "
+            f"{ACK_TIMEOUT_S[Transport.UDP]:g}, or that of the profile",
         ),
     ] = None,
     give_up_after: Annotated[
@@ -250,7 +257,7 @@ def emulate(
         paces=paces_from(tracker, interval, roaming=roaming),
         roaming=roaming,
         faults=fault_plan(fault),
-        ack_timeout_s=ack_timeout or (tracker or DEFAULTS).ack_timeout_s,
+        ack_timeout_s=ack_timeout or (tracker.ack_timeout_s if tracker else None),
         connect_timeout_s=tracker.connect_timeout_s if tracker else DEFAULTS.connect_timeout_s,
         first_retry_s=tracker.reconnect_s if tracker else DEFAULTS.first_retry_s,
         max_retry_s=max(DEFAULTS.max_retry_s, tracker.reconnect_s if tracker else 0.0),

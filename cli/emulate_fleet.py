@@ -25,6 +25,8 @@ from teltonika.emulator.scenario import Scenario, ScenarioFleet, Verdict
 
 MAX_DEVICES = 100_000
 FLEET = "Fleet"
+DEFAULT_IMEI = "356307042441013"
+"""That of the sample packets in Teltonika's documentation."""
 
 CountOption: TypeAlias = Annotated[
     int,
@@ -88,8 +90,7 @@ def parse_ramp(text: str) -> float:
 def fleet_imeis(first: str | None, count: int, file: Path | None) -> Sequence[str]:
     """Who the devices are; ends the command with a sentence if that is not clear."""
     if file is None:
-        if first is None:
-            fail("who is the device? Give an --imei, or an --imei-file", USAGE)
+        first = DEFAULT_IMEI if first is None else first
         try:
             return [parse_imei(first)] if count == 1 else consecutive_imeis(first, count)
         except ValueError as error:

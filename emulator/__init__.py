@@ -40,12 +40,13 @@ from teltonika.emulator.outputs import DigitalOutput
 from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.routes import Route, RouteError, RouteOffset
-from teltonika.emulator.settings import EmulatorSettings
+from teltonika.emulator.settings import ACK_TIMEOUT_S, EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
 from teltonika.emulator.udp_machine import UdpMachine
 from teltonika.emulator.unit import Answers, Unit
 
 __all__ = [
+    "ACK_TIMEOUT_S",
     "AckRefused",
     "AnswerFault",
     "AnswerQueue",

@@ -195,8 +195,8 @@ class DeviceLink:
     def stop(self) -> None:
         """End the run soon: as soon as the packet in flight, if any, is acknowledged.
 
-        That is waited for on the present connection only, over TCP ``ack_timeout_s`` at most. To be
-        called in `run`'s event loop; a second call does nothing.
+        That is waited for on the present connection only, over TCP ``answer_timeout_s`` at most. To
+        be called in `run`'s event loop; a second call does nothing.
         """
         if self._stopping:
             return
@@ -261,7 +261,7 @@ class DeviceLink:
             self._recording.received(data)
         self._tick()
         self._take(self.device.receive_data(data))
-        patience_s = min(SETTLE_S, self._settings.ack_timeout_s)
+        patience_s = min(SETTLE_S, self._settings.answer_timeout_s)
         now = self._loop.time()
         self._settle_due = now + patience_s
         if self._goes_on_at_once(now):
@@ -528,7 +528,7 @@ class DeviceLink:
 
     def _expect_answer(self, now: float) -> None:
         self._written_at = perf_counter()
-        self._answer_due = now + self._settings.ack_timeout_s
+        self._answer_due = now + self._settings.answer_timeout_s
 
     def _send(self, data: bytes) -> None:
         self._transport.write(data)

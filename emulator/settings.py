@@ -13,6 +13,9 @@ from teltonika.emulator.routes import Route
 from teltonika.emulator.tls import TlsSettings
 from teltonika.emulator.vehicle import VILNIUS
 
+ACK_TIMEOUT_S = {Transport.TCP: 10.0, Transport.UDP: 1.0}
+"""Over TCP lost segments are TCP's own affair, and no answer means that the server is stuck; over
+UDP it means a lost datagram, which goes again after as long as TCP's first time-out (RFC 6298)."""
 _YEAR_S = 31_536_000
 _MIN_PERIOD_S = 0.001  # timestamps count milliseconds, and each record has its own
 
@@ -56,8 +59,9 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     faults: FaultPlan = FaultPlan()
     """What goes wrong on purpose."""
 
-    ack_timeout_s: float = 10.0
-    """How long an answer may take, to the IMEI as to a packet. Devices are set to 5 to 120."""
+    ack_timeout_s: float | None = None
+    """How long an answer may take, to the IMEI as to a packet (`answer_timeout_s`). Devices are set
+    to 5 to 120; None is what suits the transport."""
     connect_timeout_s: float = 10.0
     """For the TCP connection; the TLS handshake may take as long again. Over UDP only the server's
     name takes time."""
@@ -73,6 +77,13 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     answer_fault: AnswerFault = AnswerFault.NONE
     restart_after_s: float = 3.0
     """From the command to restart until the device connects again."""
+
+    @property
+    def answer_timeout_s(self) -> float:
+        """After how long no answer is expected any more: ``ack_timeout_s``, or by transport."""
+        if self.ack_timeout_s is not None:
+            return self.ack_timeout_s
+        return ACK_TIMEOUT_S[self.transport]
 
     @property
     def period_s(self) -> float:

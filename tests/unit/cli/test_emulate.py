@@ -70,6 +70,7 @@ async def command_station(commands: str) -> AsyncIterator[int]:
     ("arguments", "sentence"),
     [
         (["--imei", "35630704244101"], "--imei: an IMEI is 15 digits; '35630704244101' is not"),
+        (["--imei", ""], "--imei: an IMEI is 15 digits; '' is not"),
         (["--imei", IMEI, "--codec", "9"], "--codec: no codec is called '9': one of 8, 8E, 16"),
         (["--imei", IMEI, "--host", "a..b"], "--host: 'a..b' is no host name and no address"),
         (["--imei", IMEI, "--host", ""], "--host: '' is no host name and no address"),
@@ -97,7 +98,6 @@ def test_a_wrong_value_gets_one_sentence_and_exit_code_2(
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["--imei", IMEI, "--records-per-packet", "0"],
         ["--imei", IMEI, "--records-per-packet", "256"],
         ["--imei", IMEI, "--records", "-1"],

@@ -14,6 +14,11 @@ def test_one_device_keeps_its_digits() -> None:
     assert fleet_imeis("356307042441000", 1, None) == ["356307042441000"]
 
 
+def test_a_device_that_was_not_named_is_that_of_the_documentation() -> None:
+    assert fleet_imeis(None, 1, None) == [IMEI]
+    assert fleet_imeis(None, 2, None)[:] == [IMEI, OTHER]
+
+
 def test_a_fleet_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "imeis"
     file.write_text(f"# north\n{IMEI}\n\n  {OTHER}  \n")
@@ -42,16 +47,12 @@ def test_a_wrong_file_is_told_with_its_line(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("imei", "count", "with_file"), [(None, 1, False), (IMEI, 1, True), (None, 5, True)]
-)
-def test_who_they_are_must_be_clear(
-    imei: str | None, count: int, with_file: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("imei", "count"), [(IMEI, 1), (None, 5), ("", 1)])
+def test_who_they_are_must_be_clear(imei: str | None, count: int, tmp_path: Path) -> None:
     file = tmp_path / "imeis"
     file.write_text(IMEI)
     with pytest.raises(Exit) as ended:
-        fleet_imeis(imei, count, file if with_file else None)
+        fleet_imeis(imei, count, file)
     assert ended.value.exit_code == 2
 
 

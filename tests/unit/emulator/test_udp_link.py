@@ -4,6 +4,7 @@ import asyncio
 import io
 from random import Random
 
+import msgspec
 import pytest
 from tiny_server import Answer
 from tiny_udp_server import TinyUdpServer
@@ -102,6 +103,14 @@ async def test_an_unanswered_datagram_goes_again_and_the_others_wait() -> None:
     assert server.stored_already == 4
     assert "connected" in watch.told
     assert len(watch.told) == 4
+
+
+async def test_a_lost_datagram_is_not_waited_for_as_long_as_an_answer_over_tcp() -> None:
+    async with TinyUdpServer(SILENCE) as server:
+        settings = settings_for(server, ack_timeout_s=None, give_up_after_s=5.0)
+        assert msgspec.structs.replace(settings, transport=Transport.TCP).answer_timeout_s > 5
+        report = await link_for(settings).run()
+    assert (report.ack_timeouts, report.complete) == (1, True)
 
 
 async def test_a_datagram_with_a_wrong_answer_goes_again_after_the_time_out() -> None:
