@@ -122,8 +122,7 @@ class Acceptor:
         """From an accepted socket to a session; one that fails before is closed and told of."""
         session: Session | None = None
         try:
-            async with asyncio.timeout(self._handshake_timeout_s):
-                peer = await self._behind_balancer(connection, peer)
+            peer = await self._behind_balancer(connection, peer)
             if not self._limits.enter_from(peer.host):
                 limit = "--max-per-address"
                 self._refused(peer, "connection_refused", limit=limit)
@@ -153,7 +152,8 @@ class Acceptor:
     async def _behind_balancer(self, connection: socket.socket, peer: Peer) -> Peer:
         if not self._proxy_protocol:
             return peer
-        source = await read_proxy_header(asyncio.get_running_loop(), connection)
+        async with asyncio.timeout(self._handshake_timeout_s):
+            source = await read_proxy_header(asyncio.get_running_loop(), connection)
         return peer if source is None else Peer.at(source)
 
     async def _open(self, connection: socket.socket, session: Session) -> None:

@@ -1,7 +1,6 @@
-"""All connections of an instance: knows each one, and ends those that are silent."""
+"""All connections of an instance: knows each one."""
 
 import asyncio
-import logging
 
 import structlog
 
@@ -19,6 +18,7 @@ from teltonika.server.durability import Promise
 from teltonika.server.peer_log import PeerLog
 from teltonika.server.publisher import Publisher
 from teltonika.server.session import Pause, Session
+from teltonika.server.silence_watch import SilenceWatch
 from teltonika.server.tls import ServerTls
 from teltonika.server.udp import UdpPort
 
@@ -75,6 +75,12 @@ class Listener:
             handshake_timeout_s=settings.handshake_timeout_s,
         )
         self._sessions: set[Session] = set()
+        self._silence = SilenceWatch(
+            self._sessions,
+            counters,
+            handshake_timeout_s=settings.handshake_timeout_s,
+            idle_timeout_s=settings.idle_timeout_s,
+        )
         self._by_imei: dict[str, Session] = {}
         self._registry = registry
         self.allow_list: AllowList | None = None
@@ -131,19 +137,7 @@ class Listener:
             now = self.now()
             self.peer_log.tick(now)
             self._datagrams.give_up()
-            for session in list(self._sessions):
-                if session.waits_for_us:
-                    session.last_activity = now
-                    continue
-                silent_s = now - session.last_activity
-                if session.imei is None:
-                    if silent_s > self.settings.handshake_timeout_s:
-                        self.counters.handshake_timeouts += 1
-                        session.say(logging.WARNING, "handshake_timeout")
-                        session.abort("handshake timeout")
-                elif silent_s > self.settings.idle_timeout_s:
-                    self.counters.idle_timeouts += 1
-                    session.abort("idle timeout")
+            self._silence.tick(now)
 
     async def drain(self, deadline: float) -> None:
         """Take nothing more in; store and acknowledge what was read; close every connection.
@@ -188,6 +182,7 @@ class Listener:
     def session_opened(self, session: Session) -> None:
         self.counters.connections += 1
         self._sessions.add(session)
+        self._silence.opened(session)
         self._empty.clear()
         if self._draining:
             session.abort(_STOPS)
@@ -216,6 +211,7 @@ class Listener:
 
     def session_closed(self, session: Session) -> None:
         self._sessions.discard(session)
+        self._silence.closed(session)
         self._limits.leave()
         self._limits.leave_from(session.peer.host)
         self.session_unusable(session)

@@ -18,7 +18,6 @@ from teltonika.codecs import (
     ProtocolViolation,
     ServerConnection,
     ServerEvent,
-    luhn_valid,
 )
 from teltonika.server.addresses import Peer
 
@@ -49,6 +48,7 @@ class Session(asyncio.Protocol):
         "_heard",
         "_held",
         "_listener",
+        "_luhn_valid",
         "_pauses",
         "_transport",
         "_unconfirmed_bytes",
@@ -71,6 +71,7 @@ class Session(asyncio.Protocol):
         self._end_is_logged = False
         self._heard = False
         self._held = b""
+        self._luhn_valid = False
         self.ended = False
         """The socket is closed: a confirmation can't be passed on any more."""
         self.imei: str | None = None
@@ -90,7 +91,7 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        if Pause.ALL_BYTES in self._pauses:  # it was read before the pause took hold
+        if self._is_paused(Pause.ALL_BYTES):  # it was read before the pause took hold
             self._held += data
             return
         if self.imei is not None:  # the handshake's time limit is for the whole of it
@@ -133,7 +134,7 @@ class Session(asyncio.Protocol):
         self._accepted()
         self._connection.accept()
         self._flush()
-        if Pause.ENDING not in self._pauses:
+        if not self._is_paused(Pause.ENDING):
             self._listener.session_identified(self)
         self._close_if_done()
 
@@ -185,7 +186,7 @@ class Session(asyncio.Protocol):
     @property
     def waits_for_us(self) -> bool:
         """Whether the device's silence is the server's doing."""
-        return self._awaited > 0 or bool(self._pauses & Pause.ALL_BYTES)
+        return self._awaited > 0 or self._is_paused(Pause.ALL_BYTES)
 
     def pause(self, reason: Pause) -> None:
         if self._transport is None or self.ended:
@@ -199,9 +200,11 @@ class Session(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume(self, reason: Pause) -> None:
-        if self._transport is None or self.ended or not self._pauses & reason:
+        if self._transport is None or self.ended or not self._is_paused(reason):
             return
         self._pauses &= ~reason
+        if reason is Pause.ALL_BYTES:
+            self.last_activity = self._listener.now()  # until now it was the device that waited
         if not self._pauses:
             self._transport.resume_reading()
         if reason is Pause.ALL_BYTES and self._held:
@@ -235,8 +238,8 @@ class Session(asyncio.Protocol):
                     counters.records += len(packet.records)
                     self.records += len(packet.records)
                     self._submit(packet)
-                case ImeiReceived(imei):
-                    if not self._handshake(imei):
+                case ImeiReceived(imei, luhn_valid):
+                    if not self._handshake(imei, luhn_valid=luhn_valid):
                         return
                 case CommandResponseReceived(message):
                     self._listener.commands.received(self, message)
@@ -261,10 +264,11 @@ class Session(asyncio.Protocol):
                     self._end_is_logged = True
                     self.end(error.message)
 
-    def _handshake(self, imei: str) -> bool:
+    def _handshake(self, imei: str, *, luhn_valid: bool) -> bool:
         """Reject, or ask Redis to know of it; whether what follows in the same read counts."""
         listener = self._listener
         self.imei = imei
+        self._luhn_valid = luhn_valid
         self.last_activity = listener.now()
         listener.counters.handshakes_unknown += self.known is False
         reason = listener.admission.refusal(imei)
@@ -278,11 +282,10 @@ class Session(asyncio.Protocol):
 
     def _accepted(self) -> None:
         listener = self._listener
-        assert self.imei is not None
         listener.counters.handshakes_accepted += 1
         self.last_activity = listener.now()
         labels = {} if self.known is None else {"known": self.known}
-        self.say(logging.INFO, "device_connected", luhn_valid=luhn_valid(self.imei), **labels)
+        self.say(logging.INFO, "device_connected", luhn_valid=self._luhn_valid, **labels)
 
     def _reject(self, reason: str) -> None:
         self._listener.counters.handshakes_rejected += 1
@@ -299,7 +302,7 @@ class Session(asyncio.Protocol):
         self._unconfirmed_bytes += size
         if (
             self._unconfirmed_bytes > self._listener.settings.max_unconfirmed_session_bytes
-            and Pause.OWN_BYTES not in self._pauses
+            and not self._is_paused(Pause.OWN_BYTES)
         ):
             self._listener.counters.backpressure_pauses += 1
             self.pause(Pause.OWN_BYTES)
@@ -309,13 +312,16 @@ class Session(asyncio.Protocol):
         if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
             self.resume(Pause.OWN_BYTES)
 
+    def _is_paused(self, reason: Pause) -> bool:
+        return bool(self._pauses) and reason in self._pauses  # a flag's own operators are slow
+
     def _flush(self) -> None:
         """The one place that writes to the socket: always whole frames."""
         if self._transport is not None:
             self._transport.write(self._connection.data_to_send())
 
     def _close_if_done(self) -> None:
-        if Pause.ENDING in self._pauses and not self._awaited and not self._held:
+        if self._is_paused(Pause.ENDING) and not self._awaited and not self._held:
             assert self._transport is not None
             self._transport.close()
 
