@@ -1,0 +1,251 @@
+"""What connections cost the server: memory for each, handshakes, processor time.
+
+Each function is one round on a `teltonika serve` of its own. The devices run in a process of their
+own, and Valkey does in any case: neither counts in what the server takes.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+from unittest import mock
+
+import redis
+
+from benchmarks.ingest import KEYS, resident_bytes, running_server
+from benchmarks.quiet_devices import Devices, Grown, running_devices
+from benchmarks.workloads import WORKLOADS
+
+MEMORY_SIZES = (1_000, 5_000, 10_000)
+HANDSHAKES = 10_000
+AT_A_TIME = 100
+"""Handshakes under way. Of these a server's one core is busy half of the time, and waits for
+Valkey's disk in the other; with ten times as many it is the bound."""
+PROCESSOR_SIZES = (1_000, 10_000)
+WINDOW_S = 10.0
+PACKET_INTERVAL_S = 60.0
+"""Between two packets of a device."""
+WORKLOAD = next(workload for workload in WORKLOADS if workload.records_per_packet == 1)
+
+REGISTRY_POLL_S = 0.002
+REGISTERED_WITHIN_S = 30.0
+SILENT_PART = 0.5
+"""Of the window: a silent server does the same every second."""
+UPKEEP_PART = 0.3
+NO_UPKEEP = {
+    "TELTONIKA_HEARTBEAT_INTERVAL": "3600",
+    "TELTONIKA_HEARTBEAT_TTL": "7200",
+    "TELTONIKA_JANITOR_INTERVAL": "3600",
+}
+MINUTE_OF_UPKEEP_A_SECOND = {
+    "TELTONIKA_HEARTBEAT_INTERVAL": "0.5",
+    "TELTONIKA_JANITOR_INTERVAL": "1",
+}
+"""Two heartbeats and a janitor's look are what the defaults do in a minute: too rare to be caught
+in a window of seconds, or to be the same in each."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """The server's memory with so many silent connections."""
+
+    connections: int
+    resident_bytes: int
+    bytes_each: float
+    """What it has grown by since its start, by the connections."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    start_bytes: int
+    """Resident before the first connection."""
+    growth: tuple[Resident, ...]
+
+    @property
+    def bytes_each_more(self) -> float:
+        """From the first size to the last: without what the first connections bring once."""
+        first, last = self.growth[0], self.growth[-1]
+        if first is last:
+            return last.bytes_each
+        grown = last.resident_bytes - first.resident_bytes
+        return grown / (last.connections - first.connections)
+
+
+@dataclass(frozen=True)
+class Used:
+    """Processor time in seconds, or in shares of one core."""
+
+    server: float
+    valkey: float
+
+    def __add__(self, other: "Used") -> "Used":
+        return Used(self.server + other.server, self.valkey + other.valkey)
+
+    def __sub__(self, other: "Used") -> "Used":
+        return Used(self.server - other.server, self.valkey - other.valkey)
+
+
+@dataclass(frozen=True)
+class Handshakes:
+    """From `connect` to the byte that lets a device send."""
+
+    count: int
+    at_a_time: int
+    seconds: float
+    registered_s: float
+    """Until the registry had every device: it is written behind the answers."""
+    core_s: Used
+    devices_core_s: float
+    """Of the devices' process: with the two others it makes out what the rate is bound by."""
+
+    @property
+    def rate(self) -> float:
+        """Handshakes a second."""
+        return self.count / self.seconds
+
+    @property
+    def server_us(self) -> float:
+        """Processor time that the server takes for one."""
+        return 1e6 * self.core_s.server / self.count
+
+
+@dataclass(frozen=True)
+class Processor:
+    """Shares of one core, with so many connections."""
+
+    connections: int
+    silent: Used
+    """Nobody says anything; heartbeats and registry included, at their default intervals."""
+    upkeep: Used
+    """The part of these that heartbeats and the janitor are."""
+    sending: Used
+    """Each device sends its packet a minute; upkeep included."""
+    packets_per_second: float
+
+    @property
+    def server_us_a_packet(self) -> float:
+        """What sending adds to being connected."""
+        return 1e6 * (self.sending.server - self.silent.server) / self.packets_per_second
+
+
+@dataclass(frozen=True)
+class ProcessorGrowth:
+    growth: tuple[Processor, ...]
+
+
+def memory(sizes: tuple[int, ...] = MEMORY_SIZES, at_a_time: int = AT_A_TIME) -> Memory:
+    """One server, growing from size to size; all its connections have said their IMEI."""
+    with _server() as server:
+        start = resident_bytes(server.pid)
+        growth = []
+        for size in sizes:
+            server.grow(size, at_a_time)
+            resident = resident_bytes(server.pid)
+            growth.append(Resident(size, resident, (resident - start) / size))
+        return Memory(start, tuple(growth))
+
+
+def handshakes(count: int = HANDSHAKES, at_a_time: int = AT_A_TIME) -> Handshakes:
+    """So many, each a connection that stays; ``at_a_time`` are under way."""
+    with _server() as server:
+        server.grow(1, 1)  # what comes with the first is not what is measured
+        before, start = server.used(), time.perf_counter()
+        grown = server.grow(1 + count, at_a_time)
+        registered_s, core_s = time.perf_counter() - start, server.used() - before
+        return Handshakes(count, at_a_time, grown.seconds, registered_s, core_s, grown.core_s)
+
+
+def processor(
+    sizes: tuple[int, ...] = PROCESSOR_SIZES,
+    window_s: float = WINDOW_S,
+    seed: int = 1,
+    at_a_time: int = AT_A_TIME,
+) -> ProcessorGrowth:
+    """One server that grows, silent and sending at each size; another one for the upkeep alone."""
+    assert window_s <= PACKET_INTERVAL_S
+    silent, sending, often = [], [], []
+    counts = [math.ceil(size * window_s / PACKET_INTERVAL_S) for size in sizes]
+    with _server(NO_UPKEEP) as server:
+        for size, count in zip(sizes, counts, strict=True):
+            packets = WORKLOAD.packets(count, seed)
+            server.grow(size, at_a_time)
+            silent.append(server.share(partial(time.sleep, SILENT_PART * window_s)))
+            sending.append(server.share(partial(server.send, packets, window_s)))
+    with _server(MINUTE_OF_UPKEEP_A_SECOND) as server:
+        for size in sizes:
+            server.grow(size, at_a_time)
+            often.append(server.share(partial(time.sleep, UPKEEP_PART * window_s)))
+    growth = []
+    for size, count, alone, loaded, kept_up in zip(
+        sizes, counts, silent, sending, often, strict=True
+    ):
+        minute = kept_up - alone
+        upkeep = Used(minute.server / 60, minute.valkey / 60)
+        growth.append(Processor(size, alone + upkeep, upkeep, loaded + upkeep, count / window_s))
+    return ProcessorGrowth(tuple(growth))
+
+
+class _Server:
+    """A server, its Valkey, and the devices that are connected to it."""
+
+    def __init__(self, pid: int, client: redis.Redis, devices: Devices) -> None:
+        self.pid = pid
+        self._redis = client
+        self._valkey_pid = int(cast("dict[str, str]", client.info("server"))["process_id"])
+        self._devices = devices
+        self._connected = 0
+
+    def grow(self, devices: int, at_a_time: int) -> Grown:
+        """Until so many are connected in all, and the registry has each."""
+        grown = self._devices.grow(devices, at_a_time)
+        self._connected = devices
+        until = time.perf_counter() + REGISTERED_WITHIN_S
+        while not self._all_are_registered():
+            assert time.perf_counter() < until, "the registry has not every device"
+            time.sleep(REGISTRY_POLL_S)
+        return grown
+
+    def send(self, packets: list[bytes], seconds: float) -> None:
+        """Each packet from another device."""
+        self._devices.send(packets, seconds)
+
+    def used(self) -> Used:
+        """Processor time in seconds, since each began."""
+        return Used(_processor_time(self.pid), _processor_time(self._valkey_pid))
+
+    def share(self, pass_time: Callable[[], None]) -> Used:
+        """Of one core, meanwhile."""
+        before, start = self.used(), time.perf_counter()
+        pass_time()
+        seconds, after = time.perf_counter() - start, self.used()
+        assert self._all_are_registered(), "connections were lost"
+        used = after - before
+        return Used(used.server / seconds, used.valkey / seconds)
+
+    def _all_are_registered(self) -> bool:
+        return self._redis.hlen(KEYS.registry) == self._connected
+
+
+@contextmanager
+def _server(environment: Mapping[str, str] = {}) -> Iterator[_Server]:
+    """``environment``: options, by their variables."""
+    with (
+        mock.patch.dict(os.environ, environment),
+        running_server() as listening,
+        running_devices(listening.port) as devices,
+        redis.Redis.from_url(listening.redis, decode_responses=True) as client,
+    ):
+        yield _Server(listening.pid, client, devices)
+
+
+def _processor_time(pid: int) -> float:
+    """User's and system's, of all threads, as /proc/PID/stat has it, but in nanoseconds there."""
+    return time.clock_gettime((~pid << 3) | _PROCESS_CLOCK)
+
+
+_PROCESS_CLOCK = 2
+"""CPUCLOCK_SCHED: with the process' id it makes Linux' clock of what a process has used."""
