@@ -6,6 +6,7 @@ own, and Valkey does in any case: neither counts in what the server takes.
 
 import math
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,24 +14,31 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 from unittest import mock
+from urllib.parse import urlsplit
 
+import hiredis
 import redis
 
-from benchmarks.ingest import KEYS, resident_bytes, running_server
+from benchmarks.ingest import KEYS, imei_of, resident_bytes, running_server
 from benchmarks.quiet_devices import Devices, Grown, running_devices
 from benchmarks.workloads import WORKLOADS
+from teltonika.server import Listening
+from teltonika.server.redis_link import pack_command
+from teltonika.server.scripts import OPEN_CONNECTION
 
 MEMORY_SIZES = (1_000, 5_000, 10_000)
 HANDSHAKES = 10_000
 AT_A_TIME = 100
-"""Handshakes under way. Of these a server's one core is busy half of the time, and waits for
-Valkey's disk in the other; with ten times as many it is the bound."""
+"""Handshakes under way: with few the server waits for each sync to the disk; with hundreds it is
+bound by its one core."""
 PROCESSOR_SIZES = (1_000, 10_000)
 WINDOW_S = 10.0
 PACKET_INTERVAL_S = 60.0
 """Between two packets of a device."""
 WORKLOAD = next(workload for workload in WORKLOADS if workload.records_per_packet == 1)
 
+FIRST_BARE = 500_000
+"""The number of the first device that is none of the server's."""
 REGISTRY_POLL_S = 0.002
 REGISTERED_WITHIN_S = 30.0
 SILENT_PART = 0.5
@@ -101,11 +109,18 @@ class Handshakes:
     core_s: Used
     devices_core_s: float
     """Of the devices' process: with the two others it makes out what the rate is bound by."""
+    limit_s: float
+    """For the same commands to Valkey, from a bare client that has as many on their way."""
 
     @property
     def rate(self) -> float:
         """Handshakes a second."""
         return self.count / self.seconds
+
+    @property
+    def of_limit(self) -> float:
+        """The rate, by what Valkey and its disk allow."""
+        return self.limit_s / self.seconds
 
     @property
     def server_us(self) -> float:
@@ -156,7 +171,10 @@ def handshakes(count: int = HANDSHAKES, at_a_time: int = AT_A_TIME) -> Handshake
         before, start = server.used(), time.perf_counter()
         grown = server.grow(1 + count, at_a_time)
         registered_s, core_s = time.perf_counter() - start, server.used() - before
-        return Handshakes(count, at_a_time, grown.seconds, registered_s, core_s, grown.core_s)
+        limit_s = server.open_connections(count, at_a_time)
+        return Handshakes(
+            count, at_a_time, grown.seconds, registered_s, core_s, grown.core_s, limit_s
+        )
 
 
 def processor(
@@ -192,8 +210,9 @@ def processor(
 class _Server:
     """A server, its Valkey, and the devices that are connected to it."""
 
-    def __init__(self, pid: int, client: redis.Redis, devices: Devices) -> None:
-        self.pid = pid
+    def __init__(self, listening: Listening, client: redis.Redis, devices: Devices) -> None:
+        self.pid = listening.pid
+        self._listening = listening
         self._redis = client
         self._valkey_pid = int(cast("dict[str, str]", client.info("server"))["process_id"])
         self._devices = devices
@@ -212,6 +231,28 @@ class _Server:
     def send(self, packets: list[bytes], seconds: float) -> None:
         """Each packet from another device."""
         self._devices.send(packets, seconds)
+
+    def open_connections(self, count: int, at_a_time: int) -> float:
+        """Seconds until Valkey has confirmed what the server asks of it for so many handshakes."""
+        command = ("EVALSHA", OPEN_CONNECTION.sha, 1, KEYS.dedupe)
+        commands = [
+            pack_command(*command, imei_of(FIRST_BARE + number), bytes(8))
+            for number in range(count)
+        ]
+        reader = hiredis.Reader()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(urlsplit(self._listening.redis).path)
+            start = time.perf_counter()
+            for some in range(0, count, at_a_time):
+                sent = commands[some : some + at_a_time]
+                connection.sendall(b"".join(sent))
+                missing = len(sent)
+                while missing:
+                    reader.feed(connection.recv(65_536))
+                    while (reply := reader.gets()) is not False:
+                        assert isinstance(reply, int), reply
+                        missing -= 1
+            return time.perf_counter() - start
 
     def used(self) -> Used:
         """Processor time in seconds, since each began."""
@@ -239,7 +280,7 @@ def _server(environment: Mapping[str, str] = {}) -> Iterator[_Server]:
         running_devices(listening.port) as devices,
         redis.Redis.from_url(listening.redis, decode_responses=True) as client,
     ):
-        yield _Server(listening.pid, client, devices)
+        yield _Server(listening, client, devices)
 
 
 def _processor_time(pid: int) -> float:

@@ -31,6 +31,7 @@ def test_handshakes_are_over_before_the_registry_has_them() -> None:
     assert handshakes.server_us > 0
     assert handshakes.core_s.valkey > 0
     assert handshakes.devices_core_s > 0
+    assert handshakes.limit_s > 0
 
 
 def test_processor_time_is_that_of_silence_and_that_of_a_packet_a_minute() -> None:
