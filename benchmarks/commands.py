@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
+from statistics import median, quantiles
 from typing import Any, cast
 
 import msgspec
 import redis
 
-from benchmarks.ingest import KEYS, imei_of
-from benchmarks.workloads import Workload
+from benchmarks.figures import Figure
+from benchmarks.ingest import KEYS
+from benchmarks.senders import imei_of
+from benchmarks.workloads import WORKLOADS
 from teltonika.codecs import (
     COMMAND_CODECS,
     CommandReceived,
@@ -28,6 +31,7 @@ from teltonika.codecs import (
 )
 from teltonika.server import Listening
 
+TELEMETRY = WORKLOADS[0]
 COMMANDS_PER_SECOND = 50
 """Beside telemetry: to each of 100 devices one every two seconds."""
 
@@ -178,32 +182,22 @@ class Business:
                 count -= status["status"] == "responded"
 
 
-class Figures(msgspec.Struct):
-    """Of one round."""
-
-    burst_s: float
-    idle_ms: list[float]
-    records_per_second: float
-    with_commands_ratio: float
-    half_load_ms: list[float]
-
-
 def measure(
     server: Listening,
-    workload: Workload,
     *,
     seed: int,
     devices: int,
     senders: int,
     count: int,
     seconds: float,
-) -> Figures:
-    """One round; ``count`` latencies, ``seconds`` of telemetry with and without commands."""
+) -> Iterator[Figure]:
+    """One round; ``count`` latencies, ``seconds`` of telemetry (W1) with and without commands."""
     business = Business(server, seed)
-    packets = workload.packets(50, seed)
+    packets = TELEMETRY.packets(50, seed)
     with running_devices(server.port, Load(devices)):
         burst_s = business.burst(devices)
-        idle_ms = business.latencies_ms(devices, count)
+        yield Figure(f"one to each of {devices:,} devices", devices / burst_s, "commands/s")
+        yield from _percentiles("idle", business.latencies_ms(devices, count))
     with running_devices(server.port, Load(senders, packets)):
         # without, with, with, without: a stream that fills up slows both down alike
         rates = [
@@ -211,8 +205,14 @@ def measure(
             for commands in (False, True, True, False)
         ]
     alone = (rates[0] + rates[3]) / 2
-    beside = (rates[1] + rates[2]) / 2
-    interval_s = senders * workload.records_per_packet / (alone / 2)
+    interval_s = senders * TELEMETRY.records_per_packet / (alone / 2)
     with running_devices(server.port, Load(senders, packets, interval_s)):
-        half_load_ms = business.latencies_ms(senders, count)
-    return Figures(burst_s, idle_ms, alone, beside / alone, half_load_ms)
+        yield from _percentiles("telemetry at half", business.latencies_ms(senders, count))
+    beside = f"telemetry with {COMMANDS_PER_SECOND} commands a second"
+    yield Figure("telemetry alone", alone, "records/s")
+    yield Figure(beside, (rates[1] + rates[2]) / 2, "records/s", ("telemetry alone",))
+
+
+def _percentiles(when: str, latencies_ms: list[float]) -> Iterator[Figure]:
+    yield Figure(f"{when}, median", median(latencies_ms), "ms")
+    yield Figure(f"{when}, p99", quantiles(latencies_ms, n=100, method="inclusive")[98], "ms")

@@ -5,7 +5,6 @@ own, and Valkey does in any case: neither counts in what the server takes.
 """
 
 import math
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,14 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
-from unittest import mock
 from urllib.parse import urlsplit
 
 import hiredis
 import redis
 
-from benchmarks.ingest import KEYS, imei_of, resident_bytes, running_server
+from benchmarks.figures import Figure
+from benchmarks.ingest import KEYS
 from benchmarks.quiet_devices import Devices, Grown, running_devices
+from benchmarks.senders import imei_of
+from benchmarks.servers import resident_bytes, running_server
 from benchmarks.workloads import WORKLOADS
 from teltonika.server import Listening
 from teltonika.server.redis_link import pack_command
@@ -31,8 +32,8 @@ HANDSHAKES = 10_000
 AT_A_TIME = 100
 """Handshakes under way: with few the server waits for each sync to the disk; with hundreds it is
 bound by its one core."""
-PROCESSOR_SIZES = (1_000, 10_000)
-WINDOW_S = 10.0
+PROCESSOR_SIZE = 10_000
+WINDOW_S = 6.0
 PACKET_INTERVAL_S = 60.0
 """Between two packets of a device."""
 WORKLOAD = next(workload for workload in WORKLOADS if workload.records_per_packet == 1)
@@ -152,7 +153,29 @@ class ProcessorGrowth:
     growth: tuple[Processor, ...]
 
 
-def memory(sizes: tuple[int, ...] = MEMORY_SIZES, at_a_time: int = AT_A_TIME) -> Memory:
+def measure(seed: int, part: int) -> Iterator[Figure]:
+    """One round; everything is smaller by ``part``."""
+    for resident in memory(tuple(size // part for size in MEMORY_SIZES)).growth:
+        name = memory_name(resident.connections * part)
+        yield Figure(name, resident.bytes_each / 1024, "KiB")
+    opened = handshakes(HANDSHAKES // part)
+    under_way = f"{opened.at_a_time:,} under way"
+    bare = f"handshakes, {under_way}, Valkey alone"
+    yield Figure(f"handshakes, {under_way}", opened.rate, "handshakes/s", (bare,))
+    yield Figure(bare, opened.count / opened.limit_s, "handshakes/s")
+    yield Figure("handshake, of the server", opened.server_us / 1000, "ms")
+    (used,) = processor((PROCESSOR_SIZE // part,), max(1.0, WINDOW_S / part), seed).growth
+    devices = f"{PROCESSOR_SIZE:,}"
+    for what, shares in (("silent", used.silent), ("a packet a minute each", used.sending)):
+        yield Figure(f"{devices}, {what}, server", shares.server, "cores")
+        yield Figure(f"{devices}, {what}, Valkey", shares.valkey, "cores")
+
+
+def memory_name(connections: int) -> str:
+    return f"{connections:,} idle, memory for each"
+
+
+def memory(sizes: tuple[int, ...], at_a_time: int = AT_A_TIME) -> Memory:
     """One server, growing from size to size; all its connections have said their IMEI."""
     with _server() as server:
         start = resident_bytes(server.pid)
@@ -164,7 +187,7 @@ def memory(sizes: tuple[int, ...] = MEMORY_SIZES, at_a_time: int = AT_A_TIME) ->
         return Memory(start, tuple(growth))
 
 
-def handshakes(count: int = HANDSHAKES, at_a_time: int = AT_A_TIME) -> Handshakes:
+def handshakes(count: int, at_a_time: int = AT_A_TIME) -> Handshakes:
     """So many, each a connection that stays; ``at_a_time`` are under way."""
     with _server() as server:
         server.grow(1, 1)  # what comes with the first is not what is measured
@@ -178,9 +201,9 @@ def handshakes(count: int = HANDSHAKES, at_a_time: int = AT_A_TIME) -> Handshake
 
 
 def processor(
-    sizes: tuple[int, ...] = PROCESSOR_SIZES,
-    window_s: float = WINDOW_S,
-    seed: int = 1,
+    sizes: tuple[int, ...],
+    window_s: float,
+    seed: int,
     at_a_time: int = AT_A_TIME,
 ) -> ProcessorGrowth:
     """One server that grows, silent and sending at each size; another one for the upkeep alone."""
@@ -275,8 +298,7 @@ class _Server:
 def _server(environment: Mapping[str, str] = {}) -> Iterator[_Server]:
     """``environment``: options, by their variables."""
     with (
-        mock.patch.dict(os.environ, environment),
-        running_server() as listening,
+        running_server(environment) as listening,
         running_devices(listening.port) as devices,
         redis.Redis.from_url(listening.redis, decode_responses=True) as client,
     ):

@@ -6,11 +6,20 @@ same bytes, with the layout known beforehand and nothing checked: what Python ca
 
 import struct
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
+from benchmarks import peers
+from benchmarks.figures import Absent, Figure
 from benchmarks.workloads import VARIABLE_SIZE, WORKLOADS, Workload
 from teltonika.codecs import AvlPacket, decode_packet, encode_packet
+
+UNIT = "records/s"
+BARE, RECORDS, VALUES = "bare loop", "to records", "every IO value read"
+PACKETS = "to packets"
+FASTEST_JAVASCRIPT = "the fastest JavaScript peer"
+
+P = TypeVar("P", bytes, AvlPacket)
 
 _HEADER_SIZE = 10  # preamble, length, codec id, number of data 1
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -30,7 +39,7 @@ def _bare_layout(workload: Workload) -> struct.Struct:
     return struct.Struct(f">QBiihHBH{identity}{reason}{count}{groups}")
 
 
-def bare_loop(workload: Workload, packets: list[bytes]) -> None:
+def bare_loop(workload: Workload, packets: Sequence[bytes]) -> None:
     """Each record's IO values as a dict, unchecked."""
     layout = _bare_layout(workload)
     unpack_from, size = layout.unpack_from, layout.size
@@ -42,18 +51,18 @@ def bare_loop(workload: Workload, packets: list[bytes]) -> None:
             dict(zip(fields[first::2], fields[first + 1 :: 2], strict=True))
 
 
-def to_records(_: Workload, packets: list[bytes]) -> None:
+def to_records(_: Workload, packets: Sequence[bytes]) -> None:
     for packet in packets:
         decode_packet(packet)
 
 
-def to_values(_: Workload, packets: list[bytes]) -> None:
+def to_values(_: Workload, packets: Sequence[bytes]) -> None:
     for packet in packets:
         for record in _decoded(packet).records:
             record.io.by_id()
 
 
-def bare_pack(workload: Workload, packets: list[bytes]) -> None:
+def bare_pack(workload: Workload, packets: Sequence[bytes]) -> None:
     """The fields of one record, packed again and again: none is looked at."""
     layout = _bare_layout(workload)
     pack, fields = layout.pack, layout.unpack_from(packets[0], _HEADER_SIZE)
@@ -61,7 +70,7 @@ def bare_pack(workload: Workload, packets: list[bytes]) -> None:
         pack(*fields)
 
 
-def to_packets(workload: Workload, decoded: list[AvlPacket]) -> None:
+def to_packets(workload: Workload, decoded: Sequence[AvlPacket]) -> None:
     for packet in decoded:
         encode_packet(workload.codec, packet.records)
 
@@ -72,36 +81,60 @@ def _decoded(packet: bytes) -> AvlPacket:
     return decoded
 
 
-def measure(records: int, seed: int) -> dict[str, dict[str, float]]:
-    """Microseconds a record of each workload's contenders, of one round; the caller interleaves
-    and repeats rounds."""
-    results = {}
+def measure_decode(records: int, seed: int) -> Iterator[Figure | Absent]:
+    """One round: records a second of each workload's contenders, ours and others'."""
+    others = peers.measure(records, seed)
     for workload in WORKLOADS:
         packets = workload.packets(records // workload.records_per_packet, seed)
-        decoded = [_decoded(packet) for packet in packets]
-        contenders: dict[str, Callable[[], None]] = {
-            "bare loop": partial(bare_loop, workload, packets),
-            "to records": partial(to_records, workload, packets),
-            "to records, every IO value read": partial(to_values, workload, packets),
-            "bare pack": partial(bare_pack, workload, packets),
-            "to packets": partial(to_packets, workload, decoded),
+        bare = name_of(workload, BARE)
+        javascript = name_of(workload, FASTEST_JAVASCRIPT)
+        rates = {
+            name: rate for name, rate in others[workload.name].items() if isinstance(rate, float)
         }
-        count = len(packets) * workload.records_per_packet
-        results[workload.name] = {
-            name: _seconds(contender) / count * 1e6 for name, contender in contenders.items()
-        }
-    return results
+        scripts = [rates[name] for name in peers.JAVASCRIPT if name in rates]
+        beside = (bare, javascript) if scripts else (bare,)
+        yield Figure(bare, _rate(workload, packets, bare_loop), UNIT)
+        for name, contender in ((RECORDS, to_records), (VALUES, to_values)):
+            yield Figure(name_of(workload, name), _rate(workload, packets, contender), UNIT, beside)
+        for name, outcome in others[workload.name].items():
+            if isinstance(outcome, float):
+                yield Figure(name_of(workload, name), outcome, UNIT, (bare,))
+            else:
+                yield Absent(name_of(workload, name), outcome)
+        if scripts:
+            yield Figure(javascript, max(scripts), UNIT, (bare,))
 
 
-BESIDE = {
-    "to records": "bare loop",
-    "to records, every IO value read": "bare loop",
-    "to packets": "bare pack",
-}
-"""What each is a ratio to."""
+def measure_encode(records: int, seed: int) -> Iterator[Figure]:
+    """One round: records a second of each workload."""
+    for workload in WORKLOADS:
+        packets = workload.packets(records // workload.records_per_packet, seed)
+        bare, ours = name_of(workload, "bare pack"), name_of(workload, PACKETS)
+        yield Figure(bare, _rate(workload, packets, bare_pack), UNIT)
+        yield Figure(ours, _rate(workload, _all_decoded(packets), to_packets), UNIT, (bare,))
 
 
-def _seconds(function: Callable[[], None]) -> float:
+def rates(workload: Workload, records: int, seed: int) -> dict[str, float]:
+    """Records a second, of our contenders only."""
+    packets = workload.packets(records // workload.records_per_packet, seed)
+    return {
+        RECORDS: _rate(workload, packets, to_records),
+        VALUES: _rate(workload, packets, to_values),
+        PACKETS: _rate(workload, _all_decoded(packets), to_packets),
+    }
+
+
+def _all_decoded(packets: Sequence[bytes]) -> list[AvlPacket]:
+    return [_decoded(packet) for packet in packets]
+
+
+def name_of(workload: Workload, contender: str) -> str:
+    return f"{workload.name}, {contender}"
+
+
+def _rate(
+    workload: Workload, packets: Sequence[P], contender: Callable[[Workload, Sequence[P]], None]
+) -> float:
     start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+    contender(workload, packets)
+    return len(packets) * workload.records_per_packet / (time.perf_counter() - start)

@@ -1,123 +1,123 @@
 """Ingest: through real sockets to a confirmed, fsynced stream entry and back to the ACK.
 
 Beside it the ceiling: the very same Redis commands, packed beforehand, sent by one bare client
-over one connection to the same Valkey, replies read as they come.
+over one connection to the same Valkey, replies read as they come. And an echo of the same bytes:
+the same devices, and a server that does nothing but send back what it got.
 """
 
-import asyncio
 import socket
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from statistics import quantiles
 from urllib.parse import urlsplit
 
 import hiredis
 import msgspec
 
-from benchmarks.workloads import Workload
-from teltonika.codecs import AvlPacket, decode_packet, encode_imei, luhn_check_digit
+from benchmarks.figures import Figure
+from benchmarks.senders import imei_of, latencies_s, one_by_one
+from benchmarks.servers import running_echo, running_server
+from benchmarks.workloads import WORKLOADS, Workload
+from teltonika.codecs import AvlPacket, decode_packet
 from teltonika.server import Listening
 from teltonika.server.keys import Keys
 from teltonika.server.redis_link import pack_command
 from teltonika.server.scripts import STORE_PACKET
 from teltonika.server.streams import packet_arguments
 
-KEYS = Keys()
+MANY, ONE = WORKLOADS[0], WORKLOADS[3]
+CONNECTIONS = (1, 100, 5_000)
+PACKETS = {(MANY.name, 1): 1_500, (MANY.name, 100): 8_000, (MANY.name, 5_000): 15_000} | {
+    (ONE.name, 1): 3_000,
+    (ONE.name, 100): 30_000,
+    (ONE.name, 5_000): 40_000,
+}
+"""Of each round: about a second."""
+SERVER, CEILING, ECHO = "to the ACK", "ceiling", "echo"
+IN_PACKETS = "packets to the ACK"
+LATENCY_CONNECTIONS = 100
 MAXLEN = 1_000_000
+KEYS = Keys()
 
 
-@contextmanager
-def running_server() -> Iterator[Listening]:
-    """The installed `teltonika serve` with its embedded Valkey, on a free port."""
-    with tempfile.TemporaryDirectory(prefix="teltonika-bench-") as directory:
-        command = ["teltonika", "serve", "--host", "127.0.0.1", "--port", "0"]
-        command += ["--data-dir", directory, "--log-level", "error"]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert server.stdout is not None
-        try:
-            yield msgspec.json.decode(server.stdout.readline(), type=Listening)
-        finally:
-            server.terminate()
-            server.wait()
+class Rates(msgspec.Struct, frozen=True):
+    """Records a second."""
+
+    to_the_ack: float
+    ceiling: float
+    echo: float
 
 
-class _BareDevice(asyncio.Protocol):
-    """Sends its packets one after another, each once the one before is acknowledged."""
-
-    def __init__(self, imei: str, packets: list[bytes], done: asyncio.Event) -> None:
-        self._imei = imei
-        self._packets = iter(packets)
-        self._done = done
-        self._transport: asyncio.Transport | None = None
-        self._due = 1  # bytes of the answer that is awaited
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-        transport.write(encode_imei(self._imei))  # type: ignore[attr-defined]
-
-    def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._due -= len(data)
-        if self._due:
-            return
-        packet = next(self._packets, None)
-        if packet is None:
-            self._transport.close()
-            self._done.set()
-        else:
-            self._due = 4
-            self._transport.write(packet)
+def measure(seed: int, part: int) -> Iterator[Figure]:
+    """One round; everything is smaller by ``part``."""
+    for workload in (MANY, ONE):
+        for connections in CONNECTIONS:
+            count = max(1, connections // part)
+            each = max(1, PACKETS[workload.name, connections] // part // count)
+            rates = measure_one(workload, count, each, seed)
+            ours, ceiling, echo, packets = (
+                name_of(workload, connections, what) for what in (SERVER, CEILING, ECHO, IN_PACKETS)
+            )
+            beside = [ceiling, echo]
+            if connections > 100:
+                beside.append(name_of(workload, 100, SERVER))
+            yield Figure(ours, rates.to_the_ack, "records/s", tuple(beside))
+            if workload.records_per_packet > 1:
+                rate = rates.to_the_ack / workload.records_per_packet
+                yield Figure(packets, rate, "packets/s")
+            yield Figure(ceiling, rates.ceiling, "records/s")
+            yield Figure(echo, rates.echo, "records/s")
 
 
-def imei_of(number: int) -> str:
-    digits = f"35630704{number:06d}"
-    return f"{digits}{luhn_check_digit(digits)}"
+def measure_one(workload: Workload, connections: int, each: int, seed: int) -> Rates:
+    """So many connections that send ``each`` packets each."""
+    packets = workload.packets(each, seed)
+    records = connections * each * workload.records_per_packet
+    with running_server() as server:
+        ours_s = one_by_one(server.port, connections, packets, echo=False)
+        ceiling_s = ceiling(server, connections, packets)
+    with running_echo() as port:
+        echo_s = one_by_one(port, connections, packets, echo=True)
+    return Rates(records / ours_s, records / ceiling_s, records / echo_s)
 
 
-async def _send(port: int, connections: int, packets: list[bytes]) -> float:
-    loop = asyncio.get_running_loop()
-    finished = []
-    start = time.perf_counter()
-    for number in range(connections):
-        done = asyncio.Event()
-        finished.append(done)
-        mine = packets[number::connections]
-        await loop.create_connection(
-            lambda n=number, m=mine, d=done: _BareDevice(imei_of(n), m, d),  # type: ignore[misc]
-            "127.0.0.1",
-            port,
-        )
-    for done in finished:
-        await done.wait()
-    return time.perf_counter() - start
+def name_of(workload: Workload, connections: int, what: str) -> str:
+    devices = "1 connection" if connections == 1 else f"{connections:,} connections"
+    return f"{workload.name}, {devices}, {what}"
 
 
-def through_server(server: Listening, connections: int, packets: list[bytes]) -> float:
-    """Seconds until every packet is acknowledged."""
-    import uvloop  # noqa: PLC0415
+def measure_latency(seed: int, seconds: float) -> Iterator[Figure]:
+    """One round: how long an ACK takes while devices send half of what they could."""
+    for workload in (MANY, ONE):
+        with running_server() as server:
+            most = PACKETS[workload.name, LATENCY_CONNECTIONS] // LATENCY_CONNECTIONS
+            packets = workload.packets(most, seed)
+            took_s = one_by_one(server.port, LATENCY_CONNECTIONS, packets, echo=False)
+            half = LATENCY_CONNECTIONS * most / took_s / 2
+            # others than before: what is sent again is answered without being stored
+            each = max(1, round(half * seconds / LATENCY_CONNECTIONS))
+            packets = workload.packets(each, seed + 1)
+            taken_ms = [
+                1000 * taken
+                for taken in latencies_s(server.port, LATENCY_CONNECTIONS, packets, half)
+            ]
+        cuts = quantiles(taken_ms, n=1000, method="inclusive")
+        yield Figure(f"{workload.name}, packets", half, "packets/s")
+        for name, place in (("p50", 500), ("p99", 990), ("p99.9", 999)):
+            yield Figure(f"{workload.name}, {name}", cuts[place - 1], "ms")
 
-    return uvloop.run(_send(server.port, connections, packets))
 
-
-def avl_packet(packet: bytes) -> AvlPacket:
-    decoded = decode_packet(packet)
-    assert isinstance(decoded, AvlPacket)
-    return decoded
-
-
-def ceiling(server: Listening, packets: list[bytes]) -> float:
+def ceiling(server: Listening, devices: int, packets: Sequence[bytes]) -> float:
     """Seconds until Valkey has confirmed the same commands to a bare client."""
-    imei = imei_of(999_999)  # no device of the server's
+    decoded = [_avl_packet(packet) for packet in packets]
     commands = [
         pack_command(
             *("EVALSHA", STORE_PACKET.sha, 2, KEYS.telemetry, KEYS.dedupe, *arguments, number, 0)
         )
-        for number, packet in enumerate(packets, start=1)
-        for arguments, _ in (packet_arguments(imei, avl_packet(packet), MAXLEN, bytes(8)),)
+        for number, packet in enumerate(decoded, start=1)
+        for device in range(500_000, 500_000 + devices)  # no devices of the server's
+        for arguments, _ in (packet_arguments(imei_of(device), packet, MAXLEN, bytes(8)),)
     ]
     packed = b"".join(commands)
     reader = hiredis.Reader()
@@ -132,38 +132,13 @@ def ceiling(server: Listening, packets: list[bytes]) -> float:
         while missing:
             reader.feed(connection.recv(65_536))
             while (reply := reader.gets()) is not False:
-                assert isinstance(reply, int), reply
+                assert reply == len(decoded[0].records), reply
                 missing -= 1
         sender.join()
         return time.perf_counter() - start
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident set of a process, from /proc."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096
-
-
-def idle_connection_bytes(connections: int) -> float:
-    """The server's memory for each connection that said its IMEI and is silent."""
-    with running_server() as server:
-        sockets = []
-        before = resident_bytes(server.pid)
-        for number in range(connections):
-            connection = socket.create_connection(("127.0.0.1", server.port))
-            connection.sendall(encode_imei(imei_of(number)))
-            assert connection.recv(1) == b"\x01"
-            sockets.append(connection)
-        after = resident_bytes(server.pid)
-        for connection in sockets:
-            connection.close()
-    return (after - before) / connections
-
-
-def measure(
-    workload: Workload, connections: int, records: int, seed: int, server: Listening
-) -> tuple[float, float]:
-    """Records a second through the server, and of the ceiling, in one round."""
-    packets = workload.packets(records // workload.records_per_packet, seed)
-    count = len(packets) * workload.records_per_packet
-    return count / through_server(server, connections, packets), count / ceiling(server, packets)
+def _avl_packet(packet: bytes) -> AvlPacket:
+    decoded = decode_packet(packet)
+    assert isinstance(decoded, AvlPacket)
+    return decoded

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import cast
 
-from benchmarks.ingest import imei_of
+from benchmarks.senders import imei_of
 from teltonika.codecs import encode_imei
 from teltonika.server.connection_limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 

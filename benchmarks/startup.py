@@ -3,26 +3,32 @@
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
+from benchmarks.figures import Figure
 from teltonika.codecs import encode_imei
 
 _TELTONIKA = str(Path(sysconfig.get_path("scripts")) / "teltonika")
 _HEX = encode_imei("356307042441013").hex()
+BARE = "python -c pass"
 COMMANDS = {
-    "python -c pass": [sys.executable, "-c", "pass"],
+    BARE: [sys.executable, "-c", "pass"],
     "teltonika --help": [_TELTONIKA, "--help"],
     "teltonika decode HEX": [_TELTONIKA, "decode", _HEX],
     "teltonika decode --json HEX": [_TELTONIKA, "decode", "--json", _HEX],
 }
 
 
-def measure() -> dict[str, float]:
-    """Seconds of each command, one after the other."""
-    figures = {}
-    for name, command in COMMANDS.items():
-        start = perf_counter()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        figures[name] = perf_counter() - start
-    return figures
+def measure(times: int) -> Iterator[Figure]:
+    """One round: the commands in turn, so many times; the median milliseconds of each."""
+    taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(times):
+        for name, command in COMMANDS.items():
+            start = perf_counter()
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            taken[name].append(1000 * (perf_counter() - start))
+    for name, milliseconds in taken.items():
+        yield Figure(name, median(milliseconds), "ms", () if name == BARE else (BARE,))

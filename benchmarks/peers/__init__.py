@@ -1,6 +1,6 @@
 """Decoders of others on the bytes of the same workloads, one thread, where they are installed.
 
-None of them is needed: `pip install -e '.[peers]'` installs the one from PyPI, `npm ci` in this
+None of them is needed: `pip install -e '.[bench]'` installs the one from PyPI, `npm ci` in this
 folder those from npm. A figure counts only if the peer reads what we read: every record, position
 and IO value of the first packet, and the number of records of all packets.
 
@@ -31,6 +31,7 @@ PEERS: tuple[Peer, ...] = (
     JavaScriptPeer("complete-teltonika-parser"),
     JavaScriptPeer("teltonika-parser"),
 )
+JAVASCRIPT = tuple(peer.name for peer in PEERS if isinstance(peer, JavaScriptPeer))
 FEWER = 10
 """By so much fewer records they get than we do, so that a round takes a few seconds; those from npm
 decode theirs again and again until they are warm, then for a quarter of a second."""
@@ -39,7 +40,7 @@ decode theirs again and again until they are warm, then for a quarter of a secon
 def measure(
     records: int, seed: int, peers: tuple[Peer, ...] = PEERS
 ) -> dict[str, dict[str, float | str]]:
-    """Of each workload every peer's microseconds a record in one round, or why there is no figure:
+    """Of each workload every peer's records a second in one round, or why there is no figure:
     "not installed: ..." or "fails: ..."; the caller interleaves and repeats rounds."""
     results: dict[str, dict[str, float | str]] = {}
     for workload in WORKLOADS:
@@ -62,7 +63,7 @@ def _version(peer: Peer) -> str:
 
 
 def figure(peer: Peer, workload: Workload, packets: list[bytes]) -> float | str:
-    """Microseconds a record, once the peer has shown that it reads the first packet as we do."""
+    """Records a second, once the peer has shown that it reads the first packet as we do."""
     try:
         peer.version()
         if difference := first_difference(peer.read(packets[0]), packets[0]):
@@ -75,4 +76,4 @@ def figure(peer: Peer, workload: Workload, packets: list[bytes]) -> float | str:
     expected = timed.packets * workload.records_per_packet
     if timed.records != expected:
         return f"fails: {timed.records} records in {timed.packets} packets that hold {expected}"
-    return timed.seconds / timed.records * 1e6
+    return timed.records / timed.seconds

@@ -20,7 +20,7 @@ class CodecsProtocol:
         try:
             return importlib.metadata.version(_NAME)
         except importlib.metadata.PackageNotFoundError:
-            raise NotInstalledError("pip install -e '.[peers]'") from None
+            raise NotInstalledError("pip install -e '.[bench]'") from None
 
     def read(self, packet: bytes) -> list[Reading]:
         decoder = _decoder(packet)

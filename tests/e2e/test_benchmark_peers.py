@@ -68,7 +68,7 @@ def test_what_is_not_installed_says_how_to_install_it(
     without_peers(monkeypatch)
     peers = (CodecsProtocol(), JavaScriptPeer("teltonika-parser", tmp_path))
     expected = {
-        "codecs-protocol": "not installed: pip install -e '.[peers]'",
+        "codecs-protocol": "not installed: pip install -e '.[bench]'",
         "teltonika-parser": "not installed: npm ci in benchmarks/peers",
     }
     assert measure(30, 1, peers) == dict.fromkeys(("W1", "W2", "W3", "W4"), expected)
@@ -179,9 +179,9 @@ def always(reading: Reading) -> str:
 def test_a_package_that_reads_right_has_a_figure_and_a_version(tmp_path: Path) -> None:
     packets = W4.packets(3, 1)
     peer = install(tmp_path, always(our_readings(packets[0])[0]))
-    microseconds = figure(peer, W4, packets)
-    assert isinstance(microseconds, float)
-    assert 0 < microseconds < 1e6
+    rate = figure(peer, W4, packets)
+    assert isinstance(rate, float)
+    assert rate > 1
     assert versions((peer,))[peer.name] == "9.9.9"
 
 
@@ -217,7 +217,8 @@ def test_a_package_whose_record_lacks_a_field_fails(tmp_path: Path) -> None:
 
 
 def test_codecs_protocol_fails_if_it_loses_an_io_element(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = pytest.importorskip("codecs_protocol")
+    import codecs_protocol as module
+
     right = module.Codec8.decode_io_data
 
     async def losing(self: Any, data: str, offset: int) -> tuple[dict[str, Any], int]:

@@ -1,17 +1,21 @@
-"""`python -m benchmarks` runs, and shows each workload beside its limit. It is never timed here."""
+"""`python -m benchmarks` and `python -m benchmarks.growth` run. They are never timed here."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.workloads import WORKLOADS
+import msgspec
+
+from benchmarks.asked import ASKED
+from benchmarks.plots import Growth
+from benchmarks.report import Report, markdown
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_quick_run_prints_every_table() -> None:
+def run(module: str, *arguments: str) -> str:
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--connections", "10"],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -19,11 +23,35 @@ def test_the_quick_run_prints_every_table() -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    for workload in WORKLOADS:
-        lines = [line for line in result.stdout.splitlines() if workload.name in line]
-        decode = [line for line in lines if "to records " in line and "read" not in line]
-        others = [line for line in lines if f" {workload.name} " in line and "to " not in line]
-        assert len(decode) == 1
-        assert len(others) >= 2  # captures and ingest
-    assert "teltonika --help" in result.stdout
-    assert "KiB of the server's memory" in result.stdout
+    return result.stdout
+
+
+def test_the_quick_run_answers_all_that_is_asked_and_writes_what_it_prints(tmp_path: Path) -> None:
+    printed = run("benchmarks", "--quick", "--output", str(tmp_path))
+    report = msgspec.json.decode((tmp_path / "benchmarks.json").read_bytes(), type=Report)
+    assert (tmp_path / "benchmarks.md").read_text() == markdown(report)
+    without_peers = [asked for asked in ASKED if "JavaScript" not in asked.what]
+    assert {answer.what for answer in report.answers} >= {asked.what for asked in without_peers}
+    parts = {line.part for line in report.lines}
+    assert len(parts) == 9
+    for part in parts:
+        assert f"\n{part} " in printed
+        assert f"| {part} |" in markdown(report)
+    assert "Python" in report.versions
+
+
+def test_a_part_can_be_measured_alone(tmp_path: Path) -> None:
+    run("benchmarks", "--quick", "--only", "Encode", "--output", str(tmp_path))
+    report = msgspec.json.decode((tmp_path / "benchmarks.json").read_bytes(), type=Report)
+    assert {line.part for line in report.lines} == {"Encode"}
+
+
+def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
+    run("benchmarks.growth", "--quick", "--output", str(tmp_path))
+    growth = msgspec.json.decode((tmp_path / "growth.json").read_bytes(), type=Growth)
+    assert len(growth.panels) == 8
+    for panel, curves in growth.panels:
+        assert curves, panel.title
+        assert all(len(curve.sizes) >= 4 for curve in curves)
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "growth.svg").read_text()

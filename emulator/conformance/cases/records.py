@@ -144,7 +144,7 @@ GROUP = Group(
         Case(
             name="records-south-west",
             expects="a record of negative longitude and latitude is acknowledged",
-            source="signed, degrees × 10^7",  # noqa: RUF001 - as it stands there
+            source="signed, degrees × 10^7",
             run=acknowledged(
                 CODEC8,
                 record(
