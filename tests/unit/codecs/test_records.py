@@ -42,3 +42,8 @@ def test_equal_elements_are_equal_and_their_repr_says_what_they_are() -> None:
 def test_a_width_that_the_wire_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="IO element 1: a value is 1, 2, 4 or 8 bytes wide, not 3"):
         IoElements.of([IoElement(1, 2, 3)])
+
+
+def test_pairs_that_end_with_an_id_are_refused() -> None:
+    with pytest.raises(ValueError, match="the last id of the pairs has no value"):
+        IoElements((2, 0, 0, 0), (1, 10, 2)).by_id()
