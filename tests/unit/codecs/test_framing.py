@@ -8,6 +8,7 @@ from teltonika.codecs import (
     AVL_CODECS,
     AvlRecord,
     CrcFailed,
+    DecodeError,
     FramingError,
     ImeiReceived,
     PingReceived,
@@ -17,7 +18,7 @@ from teltonika.codecs import (
     encode_packet,
 )
 from teltonika.codecs.events import FrameReceived
-from teltonika.codecs.framing import Framer
+from teltonika.codecs.framing import Framer, decode_data, encode_frame
 
 IMEI = "356307042441013"
 HANDSHAKE = encode_imei(IMEI)
@@ -155,3 +156,40 @@ def test_decode_packet_takes_exactly_one_packet() -> None:
         with pytest.raises(FramingError) as caught:
             decode_packet(data, offset=99)
         assert (caught.value.code, caught.value.offset) == (code, offset)
+
+
+@pytest.mark.parametrize(
+    ("head", "code", "offset"),
+    [
+        (b"\x00\x00\x01\x00" + PACKET[4:8], "bad_preamble", 99 + 2),
+        (bytes(4) + (len(PACKET) - 13).to_bytes(4), "trailing_bytes", 99 + len(PACKET) - 1),
+        (bytes(4) + (len(PACKET) - 11).to_bytes(4), "truncated", 99 + len(PACKET)),
+        (bytes(4) + (2**32 - 1).to_bytes(4), "packet_too_large", 99 + 4),
+        (bytes(4) + (2).to_bytes(4), "bad_length", 99 + 4),
+    ],
+)
+def test_decode_packet_refuses_a_wrong_header_though_the_crc_is_right(
+    head: bytes, code: str, offset: int
+) -> None:
+    with pytest.raises(FramingError) as caught:
+        decode_packet(head + PACKET[8:], offset=99)
+    assert (caught.value.code, caught.value.offset) == (code, offset)
+
+
+def test_decode_packet_takes_a_packet_of_the_limits_size_and_not_one_byte_more() -> None:
+    assert decode_packet(PACKET, max_packet_size=len(PACKET)) == decode_packet(PACKET)
+    with pytest.raises(FramingError, match="over the limit") as caught:
+        decode_packet(PACKET, offset=99, max_packet_size=len(PACKET) - 1)
+    assert (caught.value.code, caught.value.offset) == ("packet_too_large", 99 + 4)
+
+
+@pytest.mark.parametrize("data", [b"\x08\x02\x02", b"\x08\x00\x00\x00", b"\x99\x01\x01"])
+def test_decode_packet_counts_an_error_in_the_data_field_from_its_offset(data: bytes) -> None:
+    offsets = []
+    for offset in (0, 99):
+        with pytest.raises(DecodeError) as caught:
+            decode_packet(encode_frame(data), offset)
+        offsets.append(caught.value.offset - offset)
+    with pytest.raises(DecodeError) as caught:
+        decode_data(data, 8)
+    assert offsets == [caught.value.offset] * 2
