@@ -3,30 +3,16 @@
 Codecs 8, 8 Extended and 16 differ in four facts only: the width of an IO id, the width of a
 count, whether a record says why it was made, and whether values may have a variable length.
 The files `codec8`, `codec8e` and `codec16` state those facts.
-
-A record is a fixed part, then groups of elements, each headed by its count. What the counts
-are decides where every field of the record stands, so one precompiled `struct.Struct` for each
-combination of counts reads a whole record in one call. Devices send few combinations.
 """
 
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 
 from teltonika.codecs.errors import EncodeError, ErrorCode, RecordError
-from teltonika.codecs.records import FIXED_WIDTHS, AvlPacket, AvlRecord, IoElements
+from teltonika.codecs.record_layout import RecordLayout, RecordLayouts
+from teltonika.codecs.records import AvlPacket, AvlRecord, IoElements
 
-_FIXED_PART = (
-    "QBiihHBH"  # timestamp, priority, longitude, latitude, altitude, angle, satellites, speed
-)
-_FIXED_SIZE = struct.calcsize(f">{_FIXED_PART}")
-_UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _VARIABLE_HEAD = struct.Struct(">HH")  # id, length
-
-# Layouts are kept by their counts. Both bounds are against a device that makes up counts to
-# fill the memory: at most 512 layouts of at most 128 elements, about 4 MB a codec.
-_KEPT_LAYOUTS = 512
-_KEPT_ELEMENTS = 128
 
 _RANGES = {  # of the fields of a record that are the same in every codec
     "timestamp_ms": (0, 2**64 - 1),
@@ -38,8 +24,6 @@ _RANGES = {  # of the fields of a record that are the same in every codec
     "satellites": (0, 255),
     "speed": (0, 65_535),
 }
-
-Counts = tuple[int, int, int, int]
 
 
 class AvlCodec:
@@ -61,6 +45,7 @@ class AvlCodec:
     ) -> None:
         self.codec_id = codec_id
         self.name = name
+        self._id_byte = bytes((codec_id,))
         self._id_width = id_width
         self._count_width = count_width
         self.has_generation_type = generation_type
@@ -68,13 +53,12 @@ class AvlCodec:
         self.has_variable_length = variable_length
         """Whether values may have a variable length, as in codec 8 Extended."""
 
-        self._head = (
-            f">{_FIXED_PART}{_UNSIGNED[id_width]}"
-            f"{'B' if generation_type else ''}{_UNSIGNED[count_width]}"
+        self._layouts = RecordLayouts(
+            id_width, count_width, generation_type=generation_type, variable_length=variable_length
         )
-        self._head_size = struct.calcsize(self._head)
-        self._strides = tuple(id_width + width for width in FIXED_WIDTHS)
-        self._cached_layout = lru_cache(_KEPT_LAYOUTS)(self._make_layout)
+        self._read_fixed_part = self._layouts.fixed_part.unpack_from
+        self._likely = self._layouts.likely
+        self._first_count = self._layouts.fixed_part.size + count_width
 
     def __repr__(self) -> str:
         return f"<AvlCodec {self.name} (0x{self.codec_id:02X})>"
@@ -91,31 +75,38 @@ class AvlCodec:
         end = len(data) - 1
         count = data[1]
         position = 2
+        likely, read_fixed_part = self._likely, self._read_fixed_part
+        first_count = self._first_count
+        total_at = first_count - 1  # its low byte
+        reason = None
         records: list[AvlRecord] = []
         encoded: list[bytes] = []
         for _ in range(count):
             start = position
-            record, position = self._decode_record(data, start, end, offset)
-            records.append(record)
+            if start + first_count > end:
+                raise _truncated(offset + end, "a record")
+            layout = likely[data[start + total_at]]
+            position = start + layout.size
+            if position > end or layout.read_numbers(data, start) != layout.numbers:
+                layout = self._layout_at(data, start, end, offset)
+                position = start + layout.size
+            fields = read_fixed_part(data, start)  # by name: x1.07 beside AvlRecord(*fields, ...)
+            if self.has_generation_type:
+                ts, priority, lon, lat, altitude, angle, sats, speed, event, reason = fields
+            else:
+                ts, priority, lon, lat, altitude, angle, sats, speed, event = fields
+            variable: tuple[tuple[int, bytes], ...] = ()
+            if layout.variable_count:
+                variable, position = _decode_variable(
+                    data, position, layout.variable_count, end, offset
+                )
+            io = IoElements(layout.counts, layout.read_pairs(data, start), variable)
+            records.append(
+                AvlRecord(ts, priority, lon, lat, altitude, angle, sats, speed, event, reason, io)
+            )
             encoded.append(data[start:position])
-        if position != end:
-            raise RecordError(
-                ErrorCode.TRAILING_BYTES,
-                offset + position,
-                f"{end - position} bytes too many at byte {offset + position}: "
-                f"number of data 1 says {count} records, and they end here",
-                expected=end,
-                found=position,
-            )
-        if data[end] != count:
-            raise RecordError(
-                ErrorCode.RECORD_COUNT_MISMATCH,
-                offset + end,
-                f"number of data 2 at byte {offset + end}: number of data 1 says {count}, "
-                f"this one {data[end]}",
-                expected=count,
-                found=data[end],
-            )
+        if position != end or data[end] != count:
+            raise _miscounted(data, position, offset)
         return AvlPacket(self.codec_id, tuple(records), tuple(encoded))
 
     def encode_data(self, records: Sequence[AvlRecord]) -> bytes:
@@ -123,46 +114,41 @@ class AvlCodec:
         if len(records) > 255:
             raise EncodeError("records", f"a packet holds at most 255 records, not {len(records)}")
         count = bytes((len(records),))
-        body = b"".join(map(self._encode_record, records))
-        return bytes((self.codec_id,)) + count + body + count
+        return b"".join((self._id_byte, count, *map(self._encode_record, records), count))
 
-    def _decode_record(
-        self, data: bytes, start: int, end: int, offset: int
-    ) -> tuple[AvlRecord, int]:
-        """The record at ``start`` and the position behind it; nothing past ``end`` is read."""
+    def _layout_at(self, data: bytes, start: int, end: int, offset: int) -> RecordLayout:
+        """The layout of the record at ``start``, found by walking its groups up to ``end``."""
+        position = start + self._first_count
         count_width = self._count_width
         wide_counts = count_width == 2
-        position = start + self._head_size
         counts = []
-        for stride in self._strides:
+        for stride in self._layouts.strides:
             after_count = position + count_width
             if after_count > end:
                 raise _truncated(offset + end, "a record")
-            group = data[position]
+            count = data[position]
             if wide_counts:
-                group = group << 8 | data[position + 1]
-            counts.append(group)
-            position = after_count + group * stride
+                count = count << 8 | data[position + 1]
+            counts.append(count)
+            position = after_count + count * stride
         if position > end:
             raise _truncated(offset + end, "a group of IO elements")
-        n1, n2, n4, n8 = key = (counts[0], counts[1], counts[2], counts[3])
-
+        n1, n2, n4, n8 = counts
         elements = n1 + n2 + n4 + n8
-        fields = self._layout(key, elements, "x").unpack_from(data, start)
-        variable: tuple[tuple[int, bytes], ...] = ()
+        variable_count = 0
         if self.has_variable_length:
-            variable, position = _decode_variable(data, position, end, offset)
-            elements += len(variable)
-
-        if self.has_generation_type:
-            ts, priority, lon, lat, altitude, angle, sats, speed, event, reason, total = fields[:11]
-            pairs = fields[11:]
-        else:
-            ts, priority, lon, lat, altitude, angle, sats, speed, event, total = fields[:10]
-            reason = None
-            pairs = fields[10:]
+            after_count = position + count_width
+            if after_count > end:
+                raise _truncated(offset + end, "the NX count")
+            variable_count = int.from_bytes(data[position:after_count])
+            position = after_count
+            elements += variable_count
+        at = start + self._first_count - count_width
+        total = int.from_bytes(data[at : at + count_width])
         if total != elements:
-            at = offset + start + self._head_size - count_width
+            # What is cut off is told before what is miscounted.
+            _decode_variable(data, position, variable_count, end, offset)
+            at += offset
             raise RecordError(
                 ErrorCode.IO_COUNT_MISMATCH,
                 at,
@@ -170,25 +156,23 @@ class AvlCodec:
                 expected=total,
                 found=elements,
             )
-        io = IoElements(key, pairs, variable)
-        record = AvlRecord(ts, priority, lon, lat, altitude, angle, sats, speed, event, reason, io)
-        return record, position
+        return self._layouts.layout((n1, n2, n4, n8), variable_count)
 
     def _encode_record(self, record: AvlRecord) -> bytes:
         io = record.io
-        counts = n1, n2, n4, _ = io.counts
-        if io.variable and not self.has_variable_length:
+        counts = n1, n2, n4, n8 = io.counts
+        pairs, variable = io.pairs, io.variable
+        if variable and not self.has_variable_length:
             raise EncodeError("io", f"codec {self.name} has no variable-length IO elements")
         if (record.generation_type is not None) != self.has_generation_type:
             needs = "needs a" if self.has_generation_type else "has no"
             raise EncodeError("generation_type", f"codec {self.name} {needs} generation type")
-        reason = (record.generation_type,) if self.has_generation_type else ()
-        ends = [0, 2 * n1, 2 * (n1 + n2), 2 * (n1 + n2 + n4), len(io.pairs)]
-        groups: list[int] = []
-        for count, first, last in zip(counts, ends, ends[1:], strict=False):
-            groups += (count, *io.pairs[first:last])
+        elements = len(pairs) // 2
+        end1 = 2 * n1
+        end2 = end1 + 2 * n2
+        end4 = end2 + 2 * n4
         try:
-            fixed = self._layout(counts, sum(counts), _UNSIGNED[self._count_width]).pack(
+            encoded = self._layouts.writer(counts, elements)(
                 record.timestamp_ms,
                 record.priority,
                 record.longitude_e7,
@@ -198,31 +182,21 @@ class AvlCodec:
                 record.satellites,
                 record.speed,
                 record.event_io_id,
-                *reason,
-                len(io),
-                *groups,
+                *((record.generation_type,) if self.has_generation_type else ()),
+                elements + len(variable),
+                n1,
+                *pairs[:end1],
+                n2,
+                *pairs[end1:end2],
+                n4,
+                *pairs[end2:end4],
+                n8,
+                *pairs[end4:],
+                *((len(variable),) if self.has_variable_length else ()),
             )
-            if not self.has_variable_length:
-                return fixed
-            return fixed + _encode_variable(io.variable)
+            return encoded + _encode_variable(variable) if variable else encoded
         except struct.error:
             raise self._misfit(record) from None
-
-    def _layout(self, counts: Counts, elements: int, count_format: str) -> struct.Struct:
-        if elements > _KEPT_ELEMENTS:
-            return self._make_layout(counts, count_format)
-        return self._cached_layout(counts, count_format)
-
-    def _make_layout(self, counts: Counts, count_format: str) -> struct.Struct:
-        """A record with these counts: to write it, or, with ``x`` for the counts, to read it."""
-        if count_format == "x":
-            count_format *= self._count_width
-        id_format = _UNSIGNED[self._id_width]
-        groups = (
-            count_format + (id_format + _UNSIGNED[width]) * count
-            for width, count in zip(FIXED_WIDTHS, counts, strict=True)
-        )
-        return struct.Struct(self._head + "".join(groups))
 
     def _misfit(self, record: AvlRecord) -> EncodeError:
         """Which value of ``record``, that `struct` would not pack, is out of its range."""
@@ -251,15 +225,9 @@ class AvlCodec:
 
 
 def _decode_variable(
-    data: bytes, position: int, end: int, offset: int
+    data: bytes, position: int, count: int, end: int, offset: int
 ) -> tuple[tuple[tuple[int, bytes], ...], int]:
-    """The NX group at ``position``: id and value of each element, and the position behind."""
-    if position + 2 > end:
-        raise _truncated(offset + end, "the NX count")
-    count = data[position] << 8 | data[position + 1]
-    position += 2
-    if not count:
-        return (), position
+    """The elements of the NX group: id and value of each, and the position behind."""
     elements = []
     for _ in range(count):
         if position + 4 > end:
@@ -274,10 +242,33 @@ def _decode_variable(
 
 
 def _encode_variable(elements: tuple[tuple[int, bytes], ...]) -> bytes:
-    parts = [struct.pack(">H", len(elements))]
+    parts: list[bytes] = []
     for io_id, value in elements:
         parts += (_VARIABLE_HEAD.pack(io_id, len(value)), value)
     return b"".join(parts)
+
+
+def _miscounted(data: bytes, position: int, offset: int) -> RecordError:
+    """The error for a data field whose records end at ``position``, which is not where or how
+    their number says."""
+    end, count = len(data) - 1, data[1]
+    if position != end:
+        return RecordError(
+            ErrorCode.TRAILING_BYTES,
+            offset + position,
+            f"{end - position} bytes too many at byte {offset + position}: "
+            f"number of data 1 says {count} records, and they end here",
+            expected=end,
+            found=position,
+        )
+    return RecordError(
+        ErrorCode.RECORD_COUNT_MISMATCH,
+        offset + end,
+        f"number of data 2 at byte {offset + end}: number of data 1 says {count}, "
+        f"this one {data[end]}",
+        expected=count,
+        found=data[end],
+    )
 
 
 def _truncated(at: int, what: str) -> RecordError:

@@ -1,5 +1,6 @@
 """Hypothesis strategies: records, packets, sessions' bytes, and ways to split them."""
 
+import msgspec
 from hypothesis import strategies as st
 
 from teltonika.codecs import (
@@ -95,6 +96,25 @@ packets = st.one_of(
     codecs_and_records().map(lambda drawn: encode_packet(*drawn)), messages.map(encode_message)
 )
 """Whole TCP packets."""
+
+
+@st.composite
+def _records_of_few_layouts(draw: st.DrawFn) -> tuple[AvlCodec, list[AvlRecord]]:
+    """As devices send them: the groups of a record are those of another, or nearly."""
+    codec = draw(avl_codecs)
+    small = st.integers(0, 3)
+    few = st.builds(IoElement, small, small, st.sampled_from((1, 2, 4, 8)))
+    if codec is CODEC8E:
+        few |= st.builds(IoElement.variable, small, st.binary(max_size=3))
+    layouts = st.lists(few, min_size=2, max_size=4).map(IoElements.of)
+    kinds = draw(st.lists(layouts, min_size=1, max_size=3))
+    base = draw(avl_records(codec))
+    turns = draw(st.lists(st.sampled_from(kinds), min_size=2, max_size=8))
+    return codec, [msgspec.structs.replace(base, io=io) for io in turns]
+
+
+packets_of_few_layouts = _records_of_few_layouts().map(lambda drawn: encode_packet(*drawn))
+"""Whole TCP packets whose records have few layouts, in turn."""
 
 
 @st.composite
