@@ -142,6 +142,24 @@ class TcpConversation:
             return self._kept_bytes + self.connection.held
         return device.held + server.held + self.connection.held
 
+    def read_whole(self, segment: Segment, time: float, frame: int) -> CapturedFinding | None:
+        """What a segment says that brings one thing in its turn, as nearly all do, where nothing
+        waits before it; None of any other, which is to be added."""
+        server = self._server
+        if server is None or server.undecided or self.closing:
+            return None
+        stream = self.connection.expects(segment)
+        if stream is None:
+            return None
+        reader = self._device if segment.flow == self._device_flow else server
+        assert reader is not None
+        data = segment.data
+        found = reader.read_whole(data, max(time, stream.time), frame)
+        if found is not None:
+            stream.go_on(len(data), time, frame)
+            self.last_frame, self.time = frame, time
+        return found
+
     def add(self, segment: Segment, time: float, frame: int) -> list[CapturedFinding]:
         """What is whole now, of either side."""
         self.last_frame = frame

@@ -6,7 +6,6 @@ much waits in them, those of which nothing came for longest, end.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
 
 from teltonika.codecs.captures.capture import unknown_link_types
 from teltonika.codecs.captures.conversations import TcpConversation, make_session
@@ -128,6 +127,10 @@ class CaptureDecoder:
             ):
                 conversation.last_frame, conversation.time = number, frame.time
                 return  # a third of all frames: TCP's own acknowledgements
+            whole = conversation.read_whole(segment, frame.time, number)
+            if whole is not None:
+                self._tell(conversation, whole)
+                return
             if not conversation.connection.takes(segment):
                 if conversation.previous is not None and conversation.previous.takes(segment):
                     return
@@ -208,9 +211,8 @@ class CaptureDecoder:
         time: float,
         number: int,
     ) -> None:
-        found = conversation.add(segment, time, number)
-        if found:
-            self._tell(conversation, found)
+        for each in conversation.add(segment, time, number):
+            self._tell(conversation, each)
         if conversation.dismissed:
             self.others += 1
             self._forget(key, conversation, mark=True)
@@ -229,16 +231,13 @@ class CaptureDecoder:
         elif self._held > self._max_held:
             self._evict(max(1, len(self._open) // 8))
 
-    def _tell(self, conversation: _Conversation, found: Iterable[CapturedFinding]) -> None:
-        for each in found:
-            review = conversation.review
-            if review is None:
-                review = conversation.review = SessionReview(each.session, self._sent)
-                self._events.append(SessionBegan(each.session, conversation.started))
-            self._events.append(each)
-            notes = review.receive(each)
-            if notes:
-                self._events += notes
+    def _tell(self, conversation: _Conversation, found: CapturedFinding) -> None:
+        review = conversation.review
+        if review is None:
+            review = conversation.review = SessionReview(found.session, self._sent)
+            self._events.append(SessionBegan(found.session, conversation.started))
+        self._events.append(found)
+        self._events += review.receive(found)
 
     def _finish(
         self, conversations: list[tuple[_Key, _Conversation]], how: str, *, mark: bool = False
@@ -251,7 +250,7 @@ class CaptureDecoder:
         ]
         rest.sort(key=lambda pair: pair[0].frame)
         for each, conversation in rest:
-            self._tell(conversation, [each])
+            self._tell(conversation, each)
         for key, conversation in conversations:
             session, review = conversation.session, conversation.review
             if session is not None and review is not None:

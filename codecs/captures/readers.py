@@ -94,6 +94,11 @@ class _StreamReader:
         """Whether the stream can be followed."""
         return self._lost is None
 
+    def read_whole(self, data: bytes, time: float, frame: int) -> CapturedFinding | None:
+        """What a payload is that holds one thing and no more, as nearly all do, where nothing waits
+        before it; None of any other, which is to be received."""
+        raise NotImplementedError
+
     def receive_data(self, payload: Payload) -> list[CapturedFinding]:
         """What is whole now."""
         found: list[CapturedFinding] = []
@@ -218,6 +223,19 @@ class DeviceReader(_StreamReader):
     __slots__ = ()
     SIDE = Side.DEVICE
 
+    def read_whole(self, data: bytes, time: float, frame: int) -> CapturedFinding | None:
+        if self._buffer or self._at_start or self._lost is not None:
+            return None
+        offset = self._offset
+        try:
+            if packet_size(data, 0, self._max_packet_size, offset) != len(data):
+                return None
+        except FramingError:
+            return None
+        self._time, self._frame = time, frame
+        self._offset = offset + len(data)
+        return self._packet(data, offset)
+
     def _next(self, data: bytes | bytearray, position: int, found: list[CapturedFinding]) -> int:
         offset = self._offset + position
         available = len(data) - position
@@ -273,13 +291,22 @@ class ServerReader(_StreamReader):
         """Whether zero bytes are held that may be an ACK."""
         return self._since is not None
 
+    def read_whole(self, data: bytes, time: float, frame: int) -> CapturedFinding | None:
+        if (
+            len(data) != _ACK_SIZE
+            or not data.startswith(_THREE_ZEROS)
+            or not data[-1]
+            or self._buffer
+            or self._at_start
+            or self._lost is not None
+        ):
+            return None
+        self._time, self._frame = time, frame
+        offset = self._offset
+        self._offset = offset + _ACK_SIZE
+        return self._ack(offset, data)
+
     def receive_data(self, payload: Payload) -> list[CapturedFinding]:
-        if self._is_one_ack(payload):
-            ack: list[CapturedFinding] = []
-            self._time, self._frame = payload.time, payload.frame
-            self._append_ack(self._offset, payload.data, ack)
-            self._offset += _ACK_SIZE
-            return ack
         found = self.settle() if payload.gap else []
         found += super().receive_data(payload)
         if self._buffer or self._since is not None:
@@ -332,17 +359,6 @@ class ServerReader(_StreamReader):
         self._append_ack(offset, head, found)
         return _ACK_SIZE
 
-    def _is_one_ack(self, payload: Payload) -> bool:
-        """Whether it is nothing but an ACK, as nearly all are, and nothing waits before it."""
-        data = payload.data
-        return (
-            len(data) == _ACK_SIZE
-            and data.startswith(_THREE_ZEROS)
-            and data[-1] != 0
-            and not (payload.gap or self._buffer or self._at_start)
-            and self._lost is None
-        )
-
     def _hold_zeros(self) -> None:
         if self._lost is not None or not _ACK_SIZE <= len(self._buffer) <= HEADER_SIZE:
             self._since = None
@@ -354,9 +370,12 @@ class ServerReader(_StreamReader):
         if self._since is not None:
             self._time, self._frame = self._since
             self._since = None
-        content = FoundAck(offset=offset, length=_ACK_SIZE, accepted=ack[-1])
-        found.append(self._found(offset, ack, content))
+        found.append(self._ack(offset, ack))
         self._time, self._frame = now
+
+    def _ack(self, offset: int, ack: bytes) -> CapturedFinding:
+        content = FoundAck(offset=offset, length=_ACK_SIZE, accepted=ack[-1])
+        return self._found(offset, ack, content)
 
     def _begins(self, data: bytes) -> bool:
         """A payload of nothing but ACKs, or one that begins as a command does."""

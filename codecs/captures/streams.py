@@ -12,6 +12,7 @@ import msgspec
 
 from teltonika.codecs.captures.packets import ACK, FIN, RST, SYN, Flow, Segment, opposite
 
+_LAST_SEQ = 2**32 - 1
 _NEAR = 2**26
 """Further from what a connection has sent than this, bytes belong to another one."""
 MAX_HELD = 2**18
@@ -71,29 +72,33 @@ class Stream:
     __slots__ = (
         "_acknowledged",
         "_begin",
-        "_expected",
         "_frame",
         "_gap",
         "_last_offset",
         "_last_seq",
         "_lowest",
-        "_pieces",
         "_position",
-        "_time",
         "closed",
+        "expected",
         "held",
+        "pieces",
+        "time",
     )
 
     def __init__(self) -> None:
-        self._pieces: list[_Piece] = []
+        self.pieces: list[_Piece] = []
+        """What came too early."""
         self._position: int | None = None  # offset of the next byte; None until the start is known
         self._begin: int | None = None  # offset of the first byte, where a SYN told it
         self._lowest = 0
         self._last_seq: int | None = None
         self._last_offset = 0
-        self._expected: int | None = None  # sequence number of what goes on where the last ended
+        self.expected: int | None = None
+        """The sequence number of what goes on where the last segment ended, if nothing waits."""
         self._gap = 0  # bytes missing before the next payload
-        self._time, self._frame = 0.0, 0
+        self.time = 0.0
+        """When the last payload was there."""
+        self._frame = 0
         self._acknowledged = 0  # times that bytes were, for which others wait here
         self.held = 0
         """Bytes that wait."""
@@ -105,21 +110,14 @@ class Stream:
         return self._begin is not None
 
     @property
-    def waits(self) -> bool:
-        """Whether something came too early."""
-        return bool(self._pieces)
-
-    @property
     def is_over(self) -> bool:
         """Whether its end was captured, and everything before it."""
-        if self.closed is None or self._pieces:
+        if self.closed is None or self.pieces:
             return False
         return self.closed.at in (None, self._position) or self._position is None
 
     def holds(self, seq: int) -> bool:
         """Whether a sequence number can belong to it."""
-        if seq == self._expected:
-            return True
         last = self._last_seq
         return last is None or -_NEAR < (seq - last + 2**31) % 2**32 - 2**31 < _NEAR
 
@@ -135,14 +133,10 @@ class Stream:
     def add(self, segment: Segment, time: float, frame: int) -> list[Payload]:
         """What can be handed on now."""
         flags, data, missing = segment.flags, segment.data, segment.missing
-        if segment.seq == self._expected and data and not (missing or flags & (SYN | FIN | RST)):
-            assert self._position is not None
-            self._last_seq, self._last_offset = segment.seq, self._position
-            return self._go_on(data, time, frame)
         if flags & RST:
             self._close(Closing.RST, time, frame, None)
             return []
-        self._expected = None
+        self.expected = None
         seq = segment.seq + bool(flags & SYN)
         offset = self._last_offset
         if self._last_seq is not None:
@@ -156,13 +150,28 @@ class Stream:
                     self._position = offset
             if flags & FIN:
                 self._close(Closing.FIN, time, frame, end)
-        if offset == self._position and data and not (missing or self._pieces):
-            return self._go_on(data, time, frame)
+        if offset == self._position and data and not (missing or self.pieces):
+            self.expected = seq
+            self.go_on(len(data), time, frame)
+            gap, self._gap = self._gap, 0
+            return [Payload(self.time, data, frame, gap)]
         if end > offset and (self._position is None or end > self._position):
             self._lowest = min(self._lowest, offset)
-            insort(self._pieces, _Piece(offset, frame, time, data, missing), key=_place)
+            insort(self.pieces, _Piece(offset, frame, time, data, missing), key=_place)
             self.held += len(data)
-        return self._release() if self._pieces else []
+        return self._release() if self.pieces else []
+
+    def go_on(self, size: int, time: float, frame: int) -> None:
+        """So many bytes came with the sequence number that is `expected`."""
+        seq, offset = self.expected, self._position
+        assert seq is not None
+        assert offset is not None
+        self._last_seq, self._last_offset = seq, offset
+        self._position = offset + size
+        self.expected = (seq + size) & _LAST_SEQ
+        if time > self.time:
+            self.time = time
+        self._frame = frame
 
     def acknowledge(self, ack: int) -> list[Payload]:
         """What can be handed on, now that the other end has all before ``ack``.
@@ -170,10 +179,10 @@ class Stream:
         It tells where a stream starts whose beginning was not captured. And what waits for bytes
         that the other end has waits for the capture's order only, which is seldom far wrong.
         """
-        if self._last_seq is None or not self._pieces:
+        if self._last_seq is None or not self.pieces:
             return []
         distance = _distance(ack, self._last_seq)
-        beyond = self._last_offset + distance - self._pieces[0].offset
+        beyond = self._last_offset + distance - self.pieces[0].offset
         if abs(distance) >= _NEAR or beyond < 0:
             return []
         if self._position is None:
@@ -184,26 +193,15 @@ class Stream:
     def finish(self) -> list[Payload]:
         """Nothing more comes: everything that waits, with gaps for what is missing."""
         payloads: list[Payload] = []
-        while self._pieces:
+        while self.pieces:
             payloads += self._give_up()
         position = self._position
         if position is not None and self.closed is not None and self.closed.at is not None:
             self._gap += max(0, self.closed.at - position)  # the FIN tells how much there was
         if self._gap:
-            payloads.append(Payload(self._time, b"", self._frame, self._gap))
+            payloads.append(Payload(self.time, b"", self._frame, self._gap))
             self._gap = 0
         return payloads
-
-    def _go_on(self, data: bytes, time: float, frame: int) -> list[Payload]:
-        """The last segment brought what all others had come before."""
-        assert self._last_seq is not None
-        size = len(data)
-        self._position = self._last_offset + size
-        self._expected = (self._last_seq + size) % 2**32
-        time = max(time, self._time)
-        self._time, self._frame = time, frame
-        gap, self._gap = self._gap, 0
-        return [Payload(time, data, frame, gap)]
 
     def _close(self, how: Closing, time: float, frame: int, at: int | None) -> None:
         if self.closed is None:
@@ -211,7 +209,7 @@ class Stream:
 
     def _give_up(self) -> list[Payload]:
         """Whatever the first piece waits for is missing."""
-        first = self._pieces[0].offset
+        first = self.pieces[0].offset
         if self._position is not None and first > self._position:
             self._gap += first - self._position
             self._position = first
@@ -221,20 +219,20 @@ class Stream:
 
     def _release(self) -> list[Payload]:
         if self._position is None:
-            if len(self._pieces) < _MAX_BEFORE_START and self.held < MAX_HELD:
+            if len(self.pieces) < _MAX_BEFORE_START and self.held < MAX_HELD:
                 return []
-            self._position = self._pieces[0].offset
+            self._position = self.pieces[0].offset
         payloads: list[Payload] = []
         count = 0
-        for piece in self._pieces:
+        for piece in self.pieces:
             if piece.offset > self._position:
                 break
             count += 1
             self._hand_on(piece, payloads)
         if count:
-            del self._pieces[:count]
+            del self.pieces[:count]
             self._acknowledged = 0
-        if self.held > MAX_HELD or len(self._pieces) > _MAX_PIECES:
+        if self.held > MAX_HELD or len(self.pieces) > _MAX_PIECES:
             payloads += self._give_up()
         return payloads
 
@@ -242,9 +240,9 @@ class Stream:
         assert self._position is not None
         self.held -= len(piece.data)
         data = piece.data[self._position - piece.offset :]
-        self._time, self._frame = max(self._time, piece.time), max(self._frame, piece.frame)
+        self.time, self._frame = max(self.time, piece.time), max(self._frame, piece.frame)
         if data:
-            payloads.append(Payload(self._time, data, self._frame, self._gap))
+            payloads.append(Payload(self.time, data, self._frame, self._gap))
             self._gap = 0
             self._position += len(data)
         end = piece.offset + len(piece.data) + piece.missing
@@ -274,7 +272,7 @@ class Connection:
     def waits(self) -> bool:
         """Whether something came too early."""
         said, answered = self.streams.values()
-        return said.waits or answered.waits
+        return bool(said.pieces or answered.pieces)
 
     @property
     def held(self) -> int:
@@ -290,7 +288,7 @@ class Connection:
             stream.closed is not None and stream.closed.how is Closing.RST for stream in streams
         )
         if reset:
-            return not any(stream.waits for stream in streams)
+            return not any(stream.pieces for stream in streams)
         return all(stream.is_over for stream in streams)
 
     def takes(self, segment: Segment) -> bool:
@@ -301,6 +299,20 @@ class Connection:
         if segment.flags & RST:  # whose number may be 0
             return True
         return stream.holds(segment.seq)
+
+    def expects(self, segment: Segment) -> Stream | None:
+        """The stream that a segment with data goes on, as nearly all do, where nothing waits; None
+        of any other segment."""
+        stream, _, answered = self._ways[segment.flow]
+        if (
+            segment.seq != stream.expected
+            or not segment.data
+            or segment.missing
+            or segment.flags & (SYN | FIN | RST)
+            or answered.pieces
+        ):
+            return None
+        return stream
 
     def add(self, segment: Segment, time: float, frame: int) -> list[tuple[Flow, Payload]]:
         """What can be handed on now, of either direction."""
@@ -314,12 +326,10 @@ class Connection:
         stream, back, answered = self._ways[flow]
         earlier = (
             answered.acknowledge(segment.ack)
-            if answered.waits and flags & ACK and segment.ack  # 0 is written where it is unknown
+            if answered.pieces and flags & ACK and segment.ack  # 0 is written where it is unknown
             else []
         )
         payloads = stream.add(segment, time, frame)
-        if not earlier and len(payloads) == 1:
-            return [(flow, payloads[0])]
         return [(back, each) for each in earlier] + [(flow, each) for each in payloads]
 
     def finish(self) -> list[tuple[Flow, Payload]]:
