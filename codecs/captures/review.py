@@ -2,7 +2,6 @@
 that were sent again, refusals."""
 
 from collections import OrderedDict, deque
-from functools import lru_cache
 
 import msgspec
 
@@ -191,11 +190,4 @@ class SessionReview:
 
 def moment(time: float) -> str:
     """A capture's time as text, ISO 8601 UTC with milliseconds."""
-    second, millisecond = divmod(max(0, round(time * 1000)), 1000)
-    return "%s%03dZ" % (_second(second), millisecond)  # noqa: UP031 - as in `format_timestamp`
-
-
-@lru_cache(maxsize=64)
-def _second(second: int) -> str:
-    """Frames of one second come together: it is written once."""
-    return format_timestamp(1000 * second).removesuffix("000Z")
+    return format_timestamp(round(time * 1000) if time > 0 else 0)
