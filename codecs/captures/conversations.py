@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from teltonika.codecs.captures.found import CapturedFinding, Session
-from teltonika.codecs.captures.packets import FIN, RST, Flow, Segment, flow_ends, opposite
+from teltonika.codecs.captures.packets import FIN, RST, SYN, Flow, Segment, flow_ends, opposite
 from teltonika.codecs.captures.readers import DeviceReader, ServerReader
 from teltonika.codecs.captures.review import SessionReview
 from teltonika.codecs.captures.search import PacketSearch
@@ -84,9 +84,11 @@ class TcpConversation:
         "_server",
         "_suspects",
         "accounted",
+        "_sides",
         "closing",
         "connection",
         "dismissed",
+        "idle",
         "last_frame",
         "previous",
         "review",
@@ -111,6 +113,8 @@ class TcpConversation:
         self.time = time
         self.closing = False
         """Whether an end of it was captured."""
+        self.idle = False
+        """Whether it is a device's, and nothing waits: no segment, no bytes, no answer."""
         self.previous: Connection | None = None
         """What its two ends had before: late segments may still come."""
         self.review: SessionReview | None = None
@@ -120,6 +124,7 @@ class TcpConversation:
         self._device: DeviceReader | None = None
         self._server: ServerReader | None = None
         self._device_flow: Flow | None = None
+        self._sides: dict[Flow, tuple[Stream, DeviceReader | ServerReader]] = {}
         self._kept: list[tuple[Flow, Payload]] = []
         self._kept_bytes = 0
         self._suspects: dict[Flow, _Suspect] | None = None
@@ -143,18 +148,15 @@ class TcpConversation:
         return device.held + server.held + self.connection.held
 
     def read_whole(self, segment: Segment, time: float, frame: int) -> CapturedFinding | None:
-        """What a segment says that brings one thing in its turn, as nearly all do, where nothing
-        waits before it; None of any other, which is to be added."""
-        server = self._server
-        if server is None or server.undecided or self.closing:
-            return None
-        stream = self.connection.expects(segment)
-        if stream is None:
-            return None
-        reader = self._device if segment.flow == self._device_flow else server
-        assert reader is not None
+        """While `idle`, what a segment says that brings one thing in its turn, as nearly all do;
+        None of any other, which is to be added."""
         data = segment.data
-        found = reader.read_whole(data, max(time, stream.time), frame)
+        if not data or not self.idle or segment.missing or segment.flags & (SYN | FIN | RST):
+            return None
+        stream, reader = self._sides[segment.flow]
+        if segment.seq != stream.expected:
+            return None
+        found = reader.read_whole(data, time if time > stream.time else stream.time, frame)
         if found is not None:
             stream.go_on(len(data), time, frame)
             self.last_frame, self.time = frame, time
@@ -169,6 +171,7 @@ class TcpConversation:
         found: list[CapturedFinding] = []
         for flow, payload in self.connection.add(segment, time, frame):
             self._receive(flow, payload, found)
+        self.idle = self.session is not None and not self.closing and self._waits_for_nothing()
         return found
 
     def finish(self) -> list[CapturedFinding]:
@@ -196,14 +199,9 @@ class TcpConversation:
             return None
         return Side.DEVICE if min(ends)[1] == self._device_flow else Side.SERVER
 
-    @property
-    def in_step(self) -> bool:
-        """Whether both streams can be followed."""
-        return (
-            self._device is not None
-            and self._server is not None
-            and self._device.in_step
-            and self._server.in_step
+    def _waits_for_nothing(self) -> bool:
+        return not self.connection.waits and all(
+            reader.idle for _, reader in self._sides.values()
         )
 
     def _receive(self, flow: Flow, payload: Payload, found: list[CapturedFinding]) -> None:
@@ -273,6 +271,10 @@ class TcpConversation:
             self._max_packet_size,
             from_start=shook_hands or streams[opposite(device)].began,
         )
+        self._sides = {
+            device: (streams[device], self._device),
+            opposite(device): (streams[opposite(device)], self._server),
+        }
         kept, self._kept, self._suspects, self._kept_bytes = self._kept, [], None, 0
         for flow, payload in kept:
             self._receive(flow, payload, found)

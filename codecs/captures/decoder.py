@@ -237,7 +237,7 @@ class CaptureDecoder:
             review = conversation.review = SessionReview(found.session, self._sent)
             self._events.append(SessionBegan(found.session, conversation.started))
         self._events.append(found)
-        self._events += review.receive(found)
+        review.receive(found, self._events)
 
     def _finish(
         self, conversations: list[tuple[_Key, _Conversation]], how: str, *, mark: bool = False

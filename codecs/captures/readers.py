@@ -90,13 +90,13 @@ class _StreamReader:
         return len(self._buffer) if self._lost is None else self._lost.search.held
 
     @property
-    def in_step(self) -> bool:
-        """Whether the stream can be followed."""
-        return self._lost is None
+    def idle(self) -> bool:
+        """Whether the stream can be followed, past its handshake, and nothing waits for more."""
+        return not self._buffer and not self._at_start and self._lost is None
 
     def read_whole(self, data: bytes, time: float, frame: int) -> CapturedFinding | None:
-        """What a payload is that holds one thing and no more, as nearly all do, where nothing waits
-        before it; None of any other, which is to be received."""
+        """While `idle`, what a payload is that holds one thing and no more, as nearly all do; None
+        of any other, which is to be received."""
         raise NotImplementedError
 
     def receive_data(self, payload: Payload) -> list[CapturedFinding]:
@@ -224,8 +224,6 @@ class DeviceReader(_StreamReader):
     SIDE = Side.DEVICE
 
     def read_whole(self, data: bytes, time: float, frame: int) -> CapturedFinding | None:
-        if self._buffer or self._at_start or self._lost is not None:
-            return None
         offset = self._offset
         try:
             if packet_size(data, 0, self._max_packet_size, offset) != len(data):
@@ -292,14 +290,7 @@ class ServerReader(_StreamReader):
         return self._since is not None
 
     def read_whole(self, data: bytes, time: float, frame: int) -> CapturedFinding | None:
-        if (
-            len(data) != _ACK_SIZE
-            or not data.startswith(_THREE_ZEROS)
-            or not data[-1]
-            or self._buffer
-            or self._at_start
-            or self._lost is not None
-        ):
+        if len(data) != _ACK_SIZE or not data.startswith(_THREE_ZEROS) or not data[-1]:
             return None
         self._time, self._frame = time, frame
         offset = self._offset

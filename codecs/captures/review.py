@@ -5,7 +5,13 @@ from collections import OrderedDict, deque
 
 import msgspec
 
-from teltonika.codecs.captures.found import CapturedFinding, Note, NoteKind, Session
+from teltonika.codecs.captures.found import (
+    CapturedFinding,
+    CaptureEvent,
+    Note,
+    NoteKind,
+    Session,
+)
 from teltonika.codecs.errors import ErrorCode
 from teltonika.codecs.findings import (
     FoundAck,
@@ -74,14 +80,13 @@ class SessionReview:
         self._awaits_answer = False
         self._unsure = not session.from_start  # whether packets or ACKs may be unseen
 
-    def receive(self, found: CapturedFinding) -> list[Note]:
-        """What it shows to be wrong."""
-        notes: list[Note] = []
+    def receive(self, found: CapturedFinding, notes: list[CaptureEvent]) -> None:
+        """Append what it shows to be wrong."""
         content = found.content
-        if isinstance(content, AvlPacket):
-            self._packet(found, content, notes)
-        elif isinstance(content, FoundAck):
+        if isinstance(content, FoundAck):
             self._ack(found, content.accepted, notes)
+        elif isinstance(content, AvlPacket):
+            self._packet(found, content, notes)
         elif isinstance(content, FoundImei):
             self._awaits_answer = True
         elif isinstance(content, FoundHandshakeAnswer):
@@ -100,7 +105,6 @@ class SessionReview:
             self._pending.clear()
             self._early.clear()
             self._awaits_answer = False
-        return notes
 
     def finish(self, time: float, how: str) -> list[Note]:
         """Nothing more comes: what was not answered."""
@@ -119,7 +123,7 @@ class SessionReview:
         self._early.clear()
         return notes
 
-    def _packet(self, found: CapturedFinding, packet: AvlPacket, notes: list[Note]) -> None:
+    def _packet(self, found: CapturedFinding, packet: AvlPacket, notes: list[CaptureEvent]) -> None:
         datagram = found.datagram
         if datagram is None:
             ids, data = None, found.data
@@ -152,7 +156,7 @@ class SessionReview:
             text = f"the packet {self._pending.popleft().where}; many came after it"
             notes.append(self._note(found, NoteKind.NO_ACK, text))
 
-    def _ack(self, found: CapturedFinding, accepted: int, notes: list[Note]) -> None:
+    def _ack(self, found: CapturedFinding, accepted: int, notes: list[CaptureEvent]) -> None:
         if self._session.transport == "udp":
             answer = decode_answer(found.data)
             ids = None if answer is None else (answer.packet_id, answer.avl_packet_id)
@@ -172,7 +176,7 @@ class SessionReview:
         self._compare(found, sent, accepted, notes)
 
     def _compare(
-        self, found: CapturedFinding, sent: _Sent, accepted: int, notes: list[Note]
+        self, found: CapturedFinding, sent: _Sent, accepted: int, notes: list[CaptureEvent]
     ) -> None:
         if accepted != sent.records:
             text = f"ACK of {accepted} for the packet {sent.where}, which has {sent.records}"

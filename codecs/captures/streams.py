@@ -300,20 +300,6 @@ class Connection:
             return True
         return stream.holds(segment.seq)
 
-    def expects(self, segment: Segment) -> Stream | None:
-        """The stream that a segment with data goes on, as nearly all do, where nothing waits; None
-        of any other segment."""
-        stream, _, answered = self._ways[segment.flow]
-        if (
-            segment.seq != stream.expected
-            or not segment.data
-            or segment.missing
-            or segment.flags & (SYN | FIN | RST)
-            or answered.pieces
-        ):
-            return None
-        return stream
-
     def add(self, segment: Segment, time: float, frame: int) -> list[tuple[Flow, Payload]]:
         """What can be handed on now, of either direction."""
         flags = segment.flags
