@@ -89,6 +89,7 @@ class TcpConversation:
         "connection",
         "dismissed",
         "idle",
+        "key",
         "last_frame",
         "previous",
         "review",
@@ -105,6 +106,8 @@ class TcpConversation:
         max_packet_size: int,
         new_session: NewSession,
     ) -> None:
+        self.key = True, segment.flow
+        """By which it is found: its transport and its first direction."""
         self.connection = Connection(segment, time, frame)
         self.session: Session | None = None
         self.dismissed = False
@@ -150,12 +153,12 @@ class TcpConversation:
     def read_whole(self, segment: Segment, time: float, frame: int) -> CapturedFinding | None:
         """While `idle`, what a segment says that brings one thing in its turn, as nearly all do;
         None of any other, which is to be added."""
-        data = segment.data
-        if not data or not self.idle or segment.missing or segment.flags & (SYN | FIN | RST):
+        if segment.missing or segment.flags & (SYN | FIN | RST):
             return None
         stream, reader = self._sides[segment.flow]
         if segment.seq != stream.expected:
             return None
+        data = segment.data
         found = reader.read_whole(data, time if time > stream.time else stream.time, frame)
         if found is not None:
             stream.go_on(len(data), time, frame)

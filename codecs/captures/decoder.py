@@ -66,7 +66,7 @@ class CaptureDecoder:
         self._max_held = max_held
         self._reader = FrameReader()
         self._open: dict[_Key, _Conversation] = {}
-        self._by_flow: dict[_Key, tuple[_Key, _Conversation]] = {}
+        self._by_flow: dict[_Key, _Conversation] = {}  # of either direction
         self._marks: dict[_Key, None] = {}  # of conversations that are no device's, or are over
         # SYNs that no data followed yet. A dict would be slow to tell the oldest of many.
         self._openings: OrderedDict[Flow, list[_Arrived]] = OrderedDict()
@@ -89,7 +89,12 @@ class CaptureDecoder:
     def receive_data(self, data: bytes) -> list[CaptureEvent]:
         """What can be told now. Raises CaptureError if the file is no capture."""
         for frame in self._reader.receive_data(data):
-            self._frame(frame)
+            segment = read_segment(frame)
+            if isinstance(segment, Segment):
+                self._segment(segment, frame.time, self.frames)
+            else:
+                self._skip(frame, segment)
+            self.frames += 1
         return self._taken()
 
     def receive_eof(self) -> list[CaptureEvent]:
@@ -98,58 +103,57 @@ class CaptureDecoder:
         self._reader.receive_eof()
         if self.frames and self.skipped[Skipped.LINK_TYPE] == self.frames:
             raise unknown_link_types(self._link_types)
-        self._finish(list(self._open.items()), "the capture ends")
+        self._finish(list(self._open.values()), "the capture ends")
         return self._taken()
 
     def _taken(self) -> list[CaptureEvent]:
         events, self._events = self._events, []
         return events
 
-    def _frame(self, frame: CapturedFrame) -> None:
-        number = self.frames
-        self.frames += 1
-        segment = read_segment(frame)
-        if isinstance(segment, Skipped):
-            self.skipped[segment] += 1
-            if segment is Skipped.LINK_TYPE and len(self._link_types) < _MAX_LINK_TYPES:
-                self._link_types.add(frame.link_type)
-            return
-        key = segment.tcp, segment.flow
-        known = self._by_flow.get(key)
-        if known is None:
-            known = self._first(key, segment, frame.time, number)
-            if known is None:
+    def _skip(self, frame: CapturedFrame, reason: Skipped) -> None:
+        self.skipped[reason] += 1
+        if reason is Skipped.LINK_TYPE and len(self._link_types) < _MAX_LINK_TYPES:
+            self._link_types.add(frame.link_type)
+
+    def _segment(self, segment: Segment, time: float, number: int) -> None:
+        conversation = self._by_flow.get((segment.tcp, segment.flow))
+        if conversation is None:
+            conversation = self._first(segment, time, number)
+            if conversation is None:
                 return
-        elif isinstance(known[1], TcpConversation):
-            conversation = known[1]
-            if segment.flags == ACK and not (
-                segment.data or segment.missing or conversation.connection.waits
+        elif isinstance(conversation, TcpConversation):
+            idle = conversation.idle
+            if segment.data:
+                whole = conversation.read_whole(segment, time, number) if idle else None
+                if whole is not None:
+                    self._tell(conversation, whole)
+                    return
+            elif (
+                segment.flags == ACK
+                and not segment.missing
+                and (idle or not conversation.connection.waits)
             ):
-                conversation.last_frame, conversation.time = number, frame.time
+                conversation.last_frame, conversation.time = number, time
                 return  # a third of all frames: TCP's own acknowledgements
-            whole = conversation.read_whole(segment, frame.time, number)
-            if whole is not None:
-                self._tell(conversation, whole)
-                return
             if not conversation.connection.takes(segment):
                 if conversation.previous is not None and conversation.previous.takes(segment):
                     return
-                self._finish([known], _ending(conversation, "another connection takes its place"))
-                known = self._begin(key, segment, frame.time, number)
-                if isinstance(known[1], TcpConversation):
-                    known[1].previous = conversation.connection
-        self._add(*known, segment, frame.time, number)
+                self._finish([conversation], "another connection takes its place")
+                previous = conversation.connection
+                conversation = self._begin(segment, time, number)
+                if isinstance(conversation, TcpConversation):
+                    conversation.previous = previous
+        self._add(conversation, segment, time, number)
 
-    def _first(
-        self, key: _Key, segment: Segment, time: float, number: int
-    ) -> tuple[_Key, _Conversation] | None:
+    def _first(self, segment: Segment, time: float, number: int) -> _Conversation | None:
         """The conversation that a segment of no open one begins; None if it begins none."""
+        key = segment.tcp, segment.flow
         if not segment.tcp:
             datagram = self._server_port is None and begins_datagram(segment.data, 0)
             return (
                 None
                 if key in self._marks and not datagram
-                else self._begin(key, segment, time, number)
+                else self._begin(segment, time, number)
             )
         flow, back = segment.flow, opposite(segment.flow)
         if segment.flags & SYN and not segment.data:
@@ -167,15 +171,14 @@ class CaptureDecoder:
             return None
         opening = self._openings.pop(flow, []) or self._openings.pop(back, [])
         first = opening[0] if opening else (segment, time, number)
-        known = self._begin((True, first[0].flow), *first)
+        conversation = self._begin(*first)
         for opened, opened_time, opened_number in opening:
-            if known[0] in self._open:
-                self._add(*known, opened, opened_time, opened_number)
-        return known if known[0] in self._open else None
+            if conversation.key in self._open:
+                self._add(conversation, opened, opened_time, opened_number)
+        return conversation if conversation.key in self._open else None
 
-    def _begin(
-        self, key: _Key, segment: Segment, time: float, number: int
-    ) -> tuple[_Key, _Conversation]:
+    def _begin(self, segment: Segment, time: float, number: int) -> _Conversation:
+        key = segment.tcp, segment.flow
         back = segment.tcp, opposite(segment.flow)
         self._marks.pop(key, None)
         self._marks.pop(back, None)
@@ -193,10 +196,8 @@ class CaptureDecoder:
             if segment.tcp
             else UdpConversation(segment, time, number, self._server_port, self._new_session)
         )
-        known = key, conversation
-        self._open[key] = conversation
-        self._by_flow[key] = self._by_flow[back] = known
-        return known
+        self._open[key] = self._by_flow[key] = self._by_flow[back] = conversation
+        return conversation
 
     def _new_session(self, transport: str, device: Flow, from_start: bool) -> Session:
         session = make_session(self.sessions, transport, device, from_start)
@@ -204,18 +205,13 @@ class CaptureDecoder:
         return session
 
     def _add(
-        self,
-        key: _Key,
-        conversation: _Conversation,
-        segment: Segment,
-        time: float,
-        number: int,
+        self, conversation: _Conversation, segment: Segment, time: float, number: int
     ) -> None:
         for each in conversation.add(segment, time, number):
             self._tell(conversation, each)
         if conversation.dismissed:
             self.others += 1
-            self._forget(key, conversation, mark=True)
+            self._forget(conversation, mark=True)
             return
         if segment.data:
             held = conversation.held
@@ -227,7 +223,7 @@ class CaptureDecoder:
             and conversation.closing
             and conversation.connection.is_over
         ):
-            self._finish([(key, conversation)], _ending(conversation, ""), mark=True)
+            self._finish([conversation], "", mark=True)
         elif self._held > self._max_held:
             self._evict(max(1, len(self._open) // 8))
 
@@ -240,18 +236,18 @@ class CaptureDecoder:
         review.receive(found, self._events)
 
     def _finish(
-        self, conversations: list[tuple[_Key, _Conversation]], how: str, *, mark: bool = False
+        self, conversations: list[_Conversation], how: str, *, mark: bool = False
     ) -> None:
         """Nothing more comes of them: what waits in them is told in the order of its frames."""
         rest = [
             (each, conversation)
-            for _, conversation in conversations
+            for conversation in conversations
             for each in conversation.finish()
         ]
         rest.sort(key=lambda pair: pair[0].frame)
         for each, conversation in rest:
             self._tell(conversation, each)
-        for key, conversation in conversations:
+        for conversation in conversations:
             session, review = conversation.session, conversation.review
             if session is not None and review is not None:
                 ending = _ending(conversation, how)
@@ -259,13 +255,14 @@ class CaptureDecoder:
                 self._events.append(SessionEnded(session, conversation.time, ending))
             else:
                 self.others += 1
-            self._forget(key, conversation, mark=mark)
+            self._forget(conversation, mark=mark)
 
     def _evict(self, count: int) -> None:
-        oldest = sorted(self._open.items(), key=lambda item: item[1].last_frame)[:count]
+        oldest = sorted(self._open.values(), key=lambda each: each.last_frame)[:count]
         self._finish(oldest, "nothing came of it for long")
 
-    def _forget(self, key: _Key, conversation: _Conversation, *, mark: bool) -> None:
+    def _forget(self, conversation: _Conversation, *, mark: bool) -> None:
+        key = conversation.key
         back = key[0], opposite(key[1])
         del self._open[key], self._by_flow[key], self._by_flow[back]
         self._held -= conversation.accounted

@@ -30,6 +30,7 @@ class UdpConversation:
         "_new_session",
         "accounted",
         "dismissed",
+        "key",
         "last_frame",
         "review",
         "session",
@@ -45,6 +46,8 @@ class UdpConversation:
         server_port: int | None,
         new_session: NewSession,
     ) -> None:
+        self.key = False, segment.flow
+        """By which it is found: its transport and its first direction."""
         self.session: Session | None = None
         self.dismissed = False
         """It is no device's."""
