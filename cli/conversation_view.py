@@ -1,7 +1,7 @@
 """Captured sessions as a person reads them: a block for each, a line for what each end said."""
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 
 import typer
 
@@ -35,9 +35,9 @@ class ConversationView:
     def __init__(self, *, live: bool) -> None:
         self._live = live
         self._coloured = shows_colours()
-        self._blocks: dict[int, list[str]] = {}
+        self._blocks: defaultdict[int, list[str]] = defaultdict(list)
         self._waiting = 0
-        self._counts: Counter[str] = Counter()
+        self._sessions = self._packets = self._records = self._gaps = self._errors = 0
         self._notes: Counter[str] = Counter()
 
     def show(self, event: CaptureEvent) -> None:
@@ -49,7 +49,7 @@ class ConversationView:
             text = f"{moment(event.time)}  {event.imei or _NO_IMEI}  {event.kind}: {event.text}"
             self._line(number, self._style(f"! {text}", typer.colors.YELLOW))
         elif isinstance(event, SessionBegan):
-            self._counts["sessions"] += 1
+            self._sessions += 1
             self._line(number, self._style(_title(event), typer.colors.WHITE, bold=True))
         elif isinstance(event, SessionEnded):
             self._line(number, f"  {moment(event.time)}  {event.how}")
@@ -68,14 +68,13 @@ class ConversationView:
         """Lines that are left, and what there was in all."""
         for number in list(self._blocks):
             self._print(number)
-        counts = self._counts
         facts = [
-            f"sessions: {counts['sessions']:,}",
-            f"packets: {counts['packets']:,}",
-            f"records: {counts['records']:,}",
+            f"sessions: {self._sessions:,}",
+            f"packets: {self._packets:,}",
+            f"records: {self._records:,}",
             *(f"{kind}: {count:,}" for kind, count in sorted(self._notes.items())),
-            f"gaps: {counts['gaps']:,}",
-            f"other errors: {counts['errors']:,}",
+            f"gaps: {self._gaps:,}",
+            f"other errors: {self._errors:,}",
         ]
         typer.echo("; ".join(facts))
         typer.echo(f"frames: {decoder.frames:,}; other conversations: {decoder.others:,}")
@@ -86,13 +85,15 @@ class ConversationView:
         content = found.content
         mark = " "
         if isinstance(content, AvlPacket):
-            self._counts["packets"] += 1
-            self._counts["records"] += len(content.records)
+            self._packets += 1
+            self._records += len(content.records)
             what, colour = _packet(found, content), PACKET_COLOUR
         else:
             what, colour = describe(content)
             if isinstance(content, FoundError):
-                self._counts["gaps" if content.error == ErrorCode.GAP else "errors"] += 1
+                gap = content.error == ErrorCode.GAP
+                self._gaps += gap
+                self._errors += not gap
                 mark = "!"
         line = (
             f"{mark} {moment(found.time)}  {found.imei or _NO_IMEI}  {_ARROWS[found.sender]} {what}"
@@ -104,7 +105,7 @@ class ConversationView:
             sys.stdout.write(f"{number:>4} {line}\n")
             return
         self._waiting += 1
-        self._blocks.setdefault(number, []).append(line)
+        self._blocks[number].append(line)
 
     def _print(self, number: int) -> None:
         lines = self._blocks.pop(number)

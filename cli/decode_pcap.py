@@ -3,14 +3,12 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from teltonika.cli.capture_json import JsonObjects
 from teltonika.cli.conversation_view import ConversationView
@@ -130,7 +128,7 @@ class _Output:
         for event in wanted:
             show(event)
             if isinstance(event, CapturedFinding):
-                if isinstance(event.content, FoundError):
+                if type(event.content) is FoundError:
                     self.failed = True
                 if self._export is not None:
                     self._exported(self._export, event)
@@ -170,21 +168,21 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
     """What a file holds, or a pipe brings, until its end or Ctrl-C; with a bar if it is long."""
     status = os.fstat(source.fileno())
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-    with Progress(
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),
-        disable=size < _WORTH_A_BAR or not sys.stderr.isatty(),
-    ) as progress:
-        task = progress.add_task("decode", total=size)
+    with _bar(size) as advance:
         try:
             while data := os.read(source.fileno(), _READ_SIZE):
                 yield data
-                progress.advance(task, len(data))
+                advance(len(data))
         except KeyboardInterrupt:
             return  # what came until then is shown, and summed up
         except OSError as error:
             fail(f"cannot read the capture: {error.strerror}", FAILED)
+
+
+def _bar(size: int) -> AbstractContextManager[Callable[[int], None]]:
+    """To be told how much was read: for a long file, and where somebody looks."""
+    if size < _WORTH_A_BAR or not sys.stderr.isatty():
+        return nullcontext(lambda _: None)
+    from teltonika.cli.reading_bar import reading_bar  # noqa: PLC0415 - slow to import
+
+    return reading_bar(size)

@@ -1,6 +1,7 @@
 """Which conversations of a capture a device had, and which of their two ends it is."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 import msgspec
@@ -187,5 +188,11 @@ def _end(device: Stream, server: Stream) -> tuple[Side | None, Closing | None, f
 
 
 def _name(end: Endpoint) -> str:
-    address = ip_address(end[0])
-    return f"[{address}]:{end[1]}" if address.version == 6 else f"{address}:{end[1]}"
+    return f"{_address_name(end[0])}:{end[1]}"
+
+
+@lru_cache(maxsize=1024)
+def _address_name(address: bytes) -> str:
+    """As a URL has it. At one end of nearly all sessions stands the same server."""
+    name = str(ip_address(address))
+    return f"[{name}]" if len(address) == 16 else name
