@@ -18,7 +18,7 @@ from teltonika.codecs.captures import (
     moment,
 )
 from teltonika.codecs.errors import ErrorCode
-from teltonika.codecs.findings import FoundError
+from teltonika.codecs.findings import FoundAck, FoundError
 from teltonika.codecs.records import AvlPacket
 from teltonika.codecs.registry import CODECS
 from teltonika.codecs.timestamps import format_timestamp
@@ -84,7 +84,9 @@ class ConversationView:
     def _finding(self, found: CapturedFinding) -> str:
         content = found.content
         mark = " "
-        if isinstance(content, AvlPacket):
+        if isinstance(content, FoundAck):
+            what, colour = describe(content)
+        elif isinstance(content, AvlPacket):
             self._packets += 1
             self._records += len(content.records)
             what, colour = _packet(found, content), PACKET_COLOUR

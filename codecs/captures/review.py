@@ -1,7 +1,8 @@
 """What went wrong in a session all of whose parts decode: ACKs that are missing or wrong, packets
 that were sent again, refusals."""
 
-from collections import OrderedDict, deque
+from collections import deque
+from itertools import islice
 
 import msgspec
 
@@ -25,7 +26,8 @@ from teltonika.codecs.timestamps import format_timestamp
 from teltonika.codecs.transport import Side
 from teltonika.codecs.udp import decode_answer
 
-_MAX_REMEMBERED = 2**16
+_REMEMBERED = 2**16
+_FORGOTTEN_AT_ONCE = 2**13
 _MAX_PENDING = 256
 _EARLY = 8
 """Frames by which a capture may show an ACK before its packet."""
@@ -34,8 +36,9 @@ UdpIds = tuple[int, int]
 
 
 class _Sent(msgspec.Struct, frozen=True, gc=False):
-    """A packet that an ACK is to come for."""
+    """A packet, which an ACK is to come for."""
 
+    session: int
     digest: int
     offset: int
     time: float
@@ -49,22 +52,21 @@ class _Sent(msgspec.Struct, frozen=True, gc=False):
 
 
 class SentPackets:
-    """When each packet was sent first: of the last ones, by a digest."""
+    """The last packets as each was sent first, by a digest."""
 
     def __init__(self) -> None:
-        # A dict looks for its oldest entry among all those that were deleted before it.
-        self._first: OrderedDict[int, tuple[int, float]] = OrderedDict()
+        self._first: dict[int, _Sent] = {}
 
-    def add(self, digest: int, session: int, time: float) -> tuple[int, float] | None:
-        """Session and time of the same packet before, if there was one."""
-        first = self._first.get(digest)
-        if first is not None:
-            self._first.move_to_end(digest)
-            return first
-        if len(self._first) >= _MAX_REMEMBERED:
-            self._first.popitem(last=False)
-        self._first[digest] = session, time
-        return None
+    def add(self, sent: _Sent) -> _Sent | None:
+        """The same packet before, if there was one."""
+        digest = sent.digest
+        first = self._first.pop(digest, None)
+        self._first[digest] = first or sent
+        if len(self._first) > _REMEMBERED + _FORGOTTEN_AT_ONCE:
+            # A dict looks for its oldest entry among all those that were deleted before it.
+            for old in list(islice(self._first, _FORGOTTEN_AT_ONCE)):
+                del self._first[old]
+        return first
 
 
 class SessionReview:
@@ -131,21 +133,16 @@ class SessionReview:
             ids, data = (datagram.packet_id, datagram.avl_packet_id), datagram.data
         digest = hash((found.imei, data))
         records = len(packet.records)
-        before = (
-            self._sent.add(digest, self._session.number, found.time)
-            if records and found.imei is not None
-            else None
-        )
+        sent = _Sent(self._session.number, digest, found.offset, found.time, records, ids)
+        before = self._sent.add(sent) if records and found.imei is not None else None
         if before is not None:
             unanswered = next((each for each in self._pending if each.digest == digest), None)
             if unanswered is not None:
                 self._pending.remove(unanswered)
                 text = f"the packet {unanswered.where}; the device sends it again"
                 notes.append(self._note(found, NoteKind.NO_ACK, text))
-            session, time = before
-            text = f"the same packet came at {moment(time)}, session {session}"
+            text = f"the same packet came at {moment(before.time)}, session {before.session}"
             notes.append(self._note(found, NoteKind.RESENT, text))
-        sent = _Sent(digest, found.offset, found.time, records, ids)
         while self._early and found.frame - self._early[0].frame > _EARLY:
             notes.append(self._unexpected(self._early.popleft()))
         if self._early and ids is None:
