@@ -5,7 +5,13 @@ from collections import Counter, defaultdict
 
 import typer
 
-from teltonika.cli.finding_text import PACKET_COLOUR, describe, describe_packet
+from teltonika.cli.finding_text import (
+    ACK_COLOUR,
+    PACKET_COLOUR,
+    ack_text,
+    describe,
+    describe_packet,
+)
 from teltonika.cli.output import shows_colours
 from teltonika.codecs.captures import (
     CaptureDecoder,
@@ -85,7 +91,7 @@ class ConversationView:
         content = found.content
         mark = " "
         if isinstance(content, FoundAck):
-            what, colour = describe(content)
+            what, colour = ack_text(content), ACK_COLOUR
         elif isinstance(content, AvlPacket):
             self._packets += 1
             self._records += len(content.records)

@@ -1,5 +1,7 @@
 """What was found, in a line, and the colour it has on a terminal."""
 
+from functools import lru_cache
+
 import typer
 
 from teltonika.cli.output import printable
@@ -15,14 +17,15 @@ from teltonika.codecs.findings import (
 )
 
 PACKET_COLOUR = typer.colors.GREEN
+ACK_COLOUR = typer.colors.CYAN
 
 
 def describe(finding: Finding) -> tuple[str, str]:
     """The line, and its colour."""
-    text, colour = "ping", typer.colors.CYAN
+    text, colour = "ping", ACK_COLOUR
     match finding:
         case FoundAck():
-            text = f"ACK of {record_count(finding.accepted)}"
+            text = ack_text(finding)
         case FoundHandshakeAnswer():
             text = f"IMEI {'accepted' if finding.imei_accepted else 'rejected'}"
         case FoundAvlPacket():
@@ -44,6 +47,10 @@ def describe(finding: Finding) -> tuple[str, str]:
     return text, colour
 
 
+def ack_text(ack: FoundAck) -> str:
+    return f"ACK of {record_count(ack.accepted)}"
+
+
 def describe_packet(codec: str, records: int, first: str = "", last: str = "") -> str:
     """An AVL packet by its codec, how many records it has, and the times of two of them."""
     text = f"AVL packet, codec {codec}, {record_count(records)}"
@@ -52,5 +59,6 @@ def describe_packet(codec: str, records: int, first: str = "", last: str = "") -
     return f"{text}, {first}" if records == 1 else f"{text}, {first} to {last}"
 
 
+@lru_cache(maxsize=256)
 def record_count(count: int) -> str:
     return f"{count} record{'' if count == 1 else 's'}"

@@ -82,9 +82,9 @@ class TcpConversation:
         "_max_packet_size",
         "_new_session",
         "_server",
+        "_sides",
         "_suspects",
         "accounted",
-        "_sides",
         "closing",
         "connection",
         "dismissed",
@@ -156,10 +156,10 @@ class TcpConversation:
         if segment.missing or segment.flags & (SYN | FIN | RST):
             return None
         stream, reader = self._sides[segment.flow]
-        if segment.seq != stream.expected:
+        if segment.seq != stream.expected or time < stream.time:
             return None
         data = segment.data
-        found = reader.read_whole(data, time if time > stream.time else stream.time, frame)
+        found = reader.read_whole(data, time, frame)
         if found is not None:
             stream.go_on(len(data), time, frame)
             self.last_frame, self.time = frame, time
@@ -203,9 +203,7 @@ class TcpConversation:
         return Side.DEVICE if min(ends)[1] == self._device_flow else Side.SERVER
 
     def _waits_for_nothing(self) -> bool:
-        return not self.connection.waits and all(
-            reader.idle for _, reader in self._sides.values()
-        )
+        return not self.connection.waits and all(reader.idle for _, reader in self._sides.values())
 
     def _receive(self, flow: Flow, payload: Payload, found: list[CapturedFinding]) -> None:
         if self.dismissed:

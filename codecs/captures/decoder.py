@@ -151,9 +151,7 @@ class CaptureDecoder:
         if not segment.tcp:
             datagram = self._server_port is None and begins_datagram(segment.data, 0)
             return (
-                None
-                if key in self._marks and not datagram
-                else self._begin(segment, time, number)
+                None if key in self._marks and not datagram else self._begin(segment, time, number)
             )
         flow, back = segment.flow, opposite(segment.flow)
         if segment.flags & SYN and not segment.data:
@@ -204,9 +202,7 @@ class CaptureDecoder:
         self.sessions += 1
         return session
 
-    def _add(
-        self, conversation: _Conversation, segment: Segment, time: float, number: int
-    ) -> None:
+    def _add(self, conversation: _Conversation, segment: Segment, time: float, number: int) -> None:
         for each in conversation.add(segment, time, number):
             self._tell(conversation, each)
         if conversation.dismissed:
@@ -235,14 +231,10 @@ class CaptureDecoder:
         self._events.append(found)
         review.receive(found, self._events)
 
-    def _finish(
-        self, conversations: list[_Conversation], how: str, *, mark: bool = False
-    ) -> None:
+    def _finish(self, conversations: list[_Conversation], how: str, *, mark: bool = False) -> None:
         """Nothing more comes of them: what waits in them is told in the order of its frames."""
         rest = [
-            (each, conversation)
-            for conversation in conversations
-            for each in conversation.finish()
+            (each, conversation) for conversation in conversations for each in conversation.finish()
         ]
         rest.sort(key=lambda pair: pair[0].frame)
         for each, conversation in rest:

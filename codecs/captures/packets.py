@@ -96,7 +96,7 @@ def read_segment(frame: CapturedFrame) -> Segment | Skipped:
             and protocol == _TCP
             and not fragment & 0x3FFF
             and _PLAIN_SIZE <= start <= end
-            and flow[:4] != flow[4:8]
+            and (flow[3] != flow[7] or flow[:3] != flow[4:7])
         ):
             missing = end - len(data)
             if missing <= 0:

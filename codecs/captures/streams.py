@@ -152,7 +152,7 @@ class Stream:
                 self._close(Closing.FIN, time, frame, end)
         if offset == self._position and data and not (missing or self.pieces):
             self.expected = seq
-            self.go_on(len(data), time, frame)
+            self.go_on(len(data), max(time, self.time), frame)
             gap, self._gap = self._gap, 0
             return [Payload(self.time, data, frame, gap)]
         if end > offset and (self._position is None or end > self._position):
@@ -169,9 +169,7 @@ class Stream:
         self._last_seq, self._last_offset = seq, offset
         self._position = offset + size
         self.expected = (seq + size) & _LAST_SEQ
-        if time > self.time:
-            self.time = time
-        self._frame = frame
+        self.time, self._frame = time, frame
 
     def acknowledge(self, ack: int) -> list[Payload]:
         """What can be handed on, now that the other end has all before ``ack``.
