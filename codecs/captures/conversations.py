@@ -22,6 +22,7 @@ _HOPELESS = 2**14
 """The same of one direction, if nothing in it looks like a packet."""
 _MAX_BEHIND = 16
 """What a device says while four zero bytes of the server's may be an ACK, or begin a command."""
+_NOT_DATA_ALONE = SYN | FIN | RST
 _COMMAND_IDS = frozenset(codec.codec_id for codec in COMMAND_CODECS)
 _TYPE_AT = HEADER_SIZE + 2
 _IMEI_LENGTH = IMEI_DIGITS.to_bytes(2)
@@ -153,7 +154,7 @@ class TcpConversation:
     def read_whole(self, segment: Segment, time: float, frame: int) -> CapturedFinding | None:
         """While `idle`, what a segment says that brings one thing in its turn, as nearly all do;
         None of any other, which is to be added."""
-        if segment.missing or segment.flags & (SYN | FIN | RST):
+        if segment.missing or segment.flags & _NOT_DATA_ALONE:
             return None
         stream, reader = self._sides[segment.flow]
         if segment.seq != stream.expected or time < stream.time:

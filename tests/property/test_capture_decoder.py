@@ -4,7 +4,19 @@ from itertools import pairwise
 from random import Random
 
 import msgspec
-from captured_frames import FIN, SYN, SYN_ACK, ethernet, interface, packet_block, pcap, section, tcp
+from captured_frames import (
+    FIN,
+    PLAIN_ACK,
+    PUSH,
+    SYN,
+    SYN_ACK,
+    ethernet,
+    interface,
+    packet_block,
+    pcap,
+    section,
+    tcp,
+)
 from captures import CAPTURE_NAMES, PCAPS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +84,46 @@ def test_order_cut_repetition_and_overlap_change_nothing(
     random.shuffle(frames)
     capture = pcap(map(ethernet, opening + frames))
     found = found_in(capture, data.draw(st.lists(st.integers(0, 2**16), max_size=6)))
+    for side in Side:
+        assert said_by(side, found) == said_by(side, expected)
+
+
+@st.composite
+def in_turn(draw: st.DrawFn, parts: list[bytes], isn: int, *, from_device: bool) -> list[bytes]:
+    """A segment for each of the parts, but for some that are cut, and bare ACKs between."""
+    frames: list[bytes] = []
+    seq = isn + 1
+    for part in parts:
+        cut = draw(st.one_of(st.just(0), st.integers(0, len(part) - 1)))
+        for piece in (part[:cut], part[cut:]):
+            flags = PUSH if piece else PLAIN_ACK
+            frames.append(tcp(piece, seq=seq, ack=1, flags=flags, from_device=from_device))
+            seq += len(piece)
+    return frames
+
+
+@given(st.data(), st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
+def test_what_comes_a_thing_a_segment_reads_as_what_comes_at_once(
+    data: st.DataObject, isn: int, random: Random
+) -> None:
+    device = [HELLO, *data.draw(st.lists(PARTS[Side.DEVICE], max_size=8))]
+    server = [b"\x01", *data.draw(st.lists(PARTS[Side.SERVER], max_size=8))]
+    back = isn ^ 0x80000000
+    opening = [tcp(seq=isn, flags=SYN), tcp(seq=back, flags=SYN_ACK, from_device=False)]
+    at_once = [
+        tcp(b"".join(device), seq=isn + 1),
+        tcp(b"".join(server), seq=back + 1, from_device=False),
+    ]
+    expected = found_in(pcap(map(ethernet, opening + at_once)))
+
+    sides = [
+        data.draw(in_turn(device, isn, from_device=True)),
+        data.draw(in_turn(server, back, from_device=False)),
+    ]
+    order = [side for side in sides for _ in side]
+    random.shuffle(order)
+    frames = [side.pop(0) for side in order]
+    found = found_in(pcap(map(ethernet, opening + frames)))
     for side in Side:
         assert said_by(side, found) == said_by(side, expected)
 
