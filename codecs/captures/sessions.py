@@ -1,8 +1,7 @@
 """Which conversations of a capture a device had, and which of their two ends it is."""
 
 from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 
 import msgspec
 
@@ -191,8 +190,6 @@ def _name(end: Endpoint) -> str:
     return f"{_address_name(end[0])}:{end[1]}"
 
 
-@lru_cache(maxsize=1024)
 def _address_name(address: bytes) -> str:
-    """As a URL has it. At one end of nearly all sessions stands the same server."""
-    name = str(ip_address(address))
-    return f"[{name}]" if len(address) == 16 else name
+    """As a URL has it."""
+    return ".".join(map(str, address)) if len(address) == 4 else f"[{IPv6Address(address)}]"
