@@ -28,7 +28,7 @@ from teltonika.server.streams import packet_arguments
 
 MANY, ONE = WORKLOADS[0], WORKLOADS[3]
 CONNECTIONS = (1, 100, 5_000)
-PACKETS = {(MANY.name, 1): 1_500, (MANY.name, 100): 8_000, (MANY.name, 5_000): 15_000} | {
+PACKETS = {(MANY.name, 1): 1_500, (MANY.name, 100): 8_000, (MANY.name, 5_000): 30_000} | {
     (ONE.name, 1): 3_000,
     (ONE.name, 100): 30_000,
     (ONE.name, 5_000): 40_000,
