@@ -99,7 +99,7 @@ def main(
     )
     print_tables(report, Console())
     output.mkdir(parents=True, exist_ok=True)
-    (output / "benchmarks.md").write_text(markdown(report))
+    (output / "benchmarks.md").write_text(markdown(report), encoding="utf-8")
     (output / "benchmarks.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
 

@@ -8,7 +8,6 @@ import asyncio
 import multiprocessing
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -16,6 +15,7 @@ import msgspec
 import psutil
 
 from benchmarks.figures import Figure
+from benchmarks.servers import running_protocol
 from teltonika.cli.event_loop import run
 from teltonika.codecs import consecutive_imeis
 from teltonika.emulator import EmulatorSettings, Fleet
@@ -55,28 +55,6 @@ class _Sink(asyncio.Protocol):
         self._buffer = buffer
 
 
-@contextmanager
-def _sink() -> Iterator[int]:
-    """Its port."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield ours.recv()
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(told: Connection) -> None:
-    async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(_Sink, "127.0.0.1", 0, backlog=4096)
-        told.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    run(serve())
-
-
 def measure(devices: int, seconds: float) -> Iterator[Figure]:
     """``devices`` for so long; then 50 of them without pauses."""
     measured = measure_apart(devices, seconds)
@@ -87,9 +65,10 @@ def measure(devices: int, seconds: float) -> Iterator[Figure]:
 
 def measure_apart(devices: int, seconds: float) -> Measured:
     """In a process of their own."""
-    ours, theirs = multiprocessing.Pipe()
-    with _sink() as port:
-        process = multiprocessing.Process(target=_measure, args=(theirs, port, devices, seconds))
+    context = multiprocessing.get_context("spawn")  # a forked one has what its parent has freed
+    ours, theirs = context.Pipe()
+    with running_protocol(_Sink) as port:
+        process = context.Process(target=_measure, args=(theirs, port, devices, seconds))
         process.start()
         measured: Measured = ours.recv()
         process.join()
@@ -126,5 +105,6 @@ def _measure(told: Connection, port: int, devices: int, seconds: float) -> None:
             fleet.stop()
         return rate
 
+    rate = run(flat_out())  # before: what the first devices bring once is none of the others'
     share, kib = run(paced())
-    told.send(Measured(share, kib, run(flat_out())))
+    told.send(Measured(share, kib, rate))

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks import captures, commands, connections, decode, fleet, ingest
+from benchmarks.peak_memory import peak_kib
 from benchmarks.plots import Curve, Growth, Panel, draw
 from benchmarks.report import machine, versions
 from benchmarks.senders import allow_open_files
@@ -60,7 +61,7 @@ def by_connections(seed: int, part: int) -> Iterator[Point]:
         for count in (1, 10, 100, 1_000, 5_000):
             count_now = max(1, count // part)
             # one connection waits for the disk after each packet
-            each = max(2, min(packets // count, 2_000) // part)
+            each = max(2, min(max(6, packets // count), 2_000) // part)
             rates = ingest.measure_one(workload, count_now, each, seed)
             records = workload.records_per_packet
             curve = f"{records} record{'s' * (records > 1)} a packet"
@@ -68,17 +69,37 @@ def by_connections(seed: int, part: int) -> Iterator[Point]:
             yield Point(f"{curve}, ceiling", count, rates.ceiling)
 
 
+def by_waiting_connections(seed: int, part: int) -> Iterator[Point]:
+    for count in (10, 100, 1_000, 5_000):
+        connections_now = max(1, count // part)
+        latency = ingest.latency_at_half(ingest.MANY, connections_now, seed, 2.0 / part)
+        yield Point("p50", count, latency.p50)
+        yield Point("p99", count, latency.p99)
+
+
+def by_handshakes(_: int, part: int) -> Iterator[Point]:
+    for count in (1_000, 2_500, 5_000, 10_000):
+        opened = connections.handshakes(count // part)
+        yield Point("of the server", count, opened.server_us)
+        yield Point("from one to the next", count, 1e6 / opened.rate)
+
+
 def by_capture_size(seed: int, part: int) -> Iterator[Point]:
     for megabytes in (5, 10, 20, 40, 80):
-        run = captures.run(ingest.MANY, megabytes * 1_000_000 // part, 500 // part, seed)
-        yield Point("µs of processor time a kB", megabytes, 1000 * run.seconds / megabytes * part)
-        yield Point("greatest memory, MiB", megabytes, run.peak_bytes / 2**20)
+        seconds = captures.seconds(ingest.MANY, megabytes * 1_000_000 // part, 500 // part, seed)
+        yield Point("", megabytes, 1000 * part * seconds / megabytes)
+
+
+def by_captures_memory(seed: int, part: int) -> Iterator[Point]:
+    for megabytes in (5, 10, 20, 40, 80):
+        pieces = captures.capture(ingest.MANY, megabytes * 1_000_000 // part, 500 // part, seed)
+        yield Point("", megabytes, peak_kib("decode", "pcap", "-", pieces=pieces) / 1024)
 
 
 def by_idle_connections(_: int, part: int) -> Iterator[Point]:
     sizes = tuple(size // part for size in (1_000, 2_500, 5_000, 10_000))
     for resident in connections.memory(sizes).growth:
-        yield Point("KiB each", resident.connections * part, resident.bytes_each / 1024)
+        yield Point("", resident.connections * part, resident.bytes_each / 1024)
 
 
 def by_quiet_devices(seed: int, part: int) -> Iterator[Point]:
@@ -95,15 +116,14 @@ def by_commands(seed: int, part: int) -> Iterator[Point]:
         for devices in (10, 100, 1_000, 5_000):
             now = max(1, devices // part)
             with commands.running_devices(server.port, commands.Load(now)):
-                yield Point("one to each device", devices, 1e6 * business.burst(now) / now)
+                yield Point("", devices, 1e6 * business.burst(now) / now)
 
 
 def by_emulated_devices(_: int, part: int) -> Iterator[Point]:
     for devices in (500, 1_000, 2_000, 4_000):
         measured = fleet.measure_apart(devices // part, 4.0 / part)
         share = measured.core_share / (devices // part)
-        yield Point("µs of processor time a packet", devices, 1e6 * share)
-        yield Point("KiB each", devices, measured.kib_a_device)
+        yield Point("", devices, 1e6 * share)
 
 
 PANELS: dict[Panel, Callable[[int, int], Iterator[Point]]] = {
@@ -112,13 +132,16 @@ PANELS: dict[Panel, Callable[[int, int], Iterator[Point]]] = {
     ),
     Panel("A record by its packet's records", "records in a packet", "µs a record"): by_records,
     Panel("Ingest", "connections", "records/s to the ACK"): by_connections,
-    Panel("decode pcap", "MB of capture", ""): by_capture_size,
-    Panel("Idle connections", "connections", "KiB of the server's memory each"): (
-        by_idle_connections
-    ),
+    Panel("ACK at half of the greatest load, W1", "connections", "ms"): by_waiting_connections,
+    Panel("Handshakes, 100 under way", "handshakes", "µs each"): by_handshakes,
+    Panel("decode pcap", "MB of capture", "µs of processor time a kB"): by_capture_size,
+    Panel("decode pcap, memory", "MB of capture", "MiB at most"): by_captures_memory,
+    Panel("Idle connections", "connections", "KiB of the server each"): (by_idle_connections),
     Panel("Connected devices", "devices", "µs of the server a second, each"): by_quiet_devices,
-    Panel("Commands at once", "devices", "µs a command"): by_commands,
-    Panel("Emulated devices", "devices in one process", ""): by_emulated_devices,
+    Panel("A command to each device at once", "devices", "µs a command"): by_commands,
+    Panel("Emulated devices", "devices in one process", "µs of processor time a packet"): (
+        by_emulated_devices
+    ),
 }
 
 

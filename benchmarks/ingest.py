@@ -87,25 +87,37 @@ def name_of(workload: Workload, connections: int, what: str) -> str:
     return f"{workload.name}, {devices}, {what}"
 
 
+class Latency(msgspec.Struct, frozen=True):
+    """Of ACKs, in milliseconds, at ``packets_per_second``."""
+
+    packets_per_second: float
+    p50: float
+    p99: float
+    p999: float
+
+
 def measure_latency(seed: int, seconds: float) -> Iterator[Figure]:
     """One round: how long an ACK takes while devices send half of what they could."""
     for workload in (MANY, ONE):
-        with running_server() as server:
-            most = PACKETS[workload.name, LATENCY_CONNECTIONS] // LATENCY_CONNECTIONS
-            packets = workload.packets(most, seed)
-            took_s = one_by_one(server.port, LATENCY_CONNECTIONS, packets, echo=False)
-            half = LATENCY_CONNECTIONS * most / took_s / 2
-            # others than before: what is sent again is answered without being stored
-            each = max(1, round(half * seconds / LATENCY_CONNECTIONS))
-            packets = workload.packets(each, seed + 1)
-            taken_ms = [
-                1000 * taken
-                for taken in latencies_s(server.port, LATENCY_CONNECTIONS, packets, half)
-            ]
-        cuts = quantiles(taken_ms, n=1000, method="inclusive")
-        yield Figure(f"{workload.name}, packets", half, "packets/s")
-        for name, place in (("p50", 500), ("p99", 990), ("p99.9", 999)):
-            yield Figure(f"{workload.name}, {name}", cuts[place - 1], "ms")
+        latency = latency_at_half(workload, LATENCY_CONNECTIONS, seed, seconds)
+        yield Figure(f"{workload.name}, packets", latency.packets_per_second, "packets/s")
+        yield Figure(f"{workload.name}, p50", latency.p50, "ms")
+        yield Figure(f"{workload.name}, p99", latency.p99, "ms")
+        yield Figure(f"{workload.name}, p99.9", latency.p999, "ms")
+
+
+def latency_at_half(workload: Workload, connections: int, seed: int, seconds: float) -> Latency:
+    """First what so many devices can send, then half of it, for so long."""
+    with running_server() as server:
+        most = max(2, PACKETS[workload.name, LATENCY_CONNECTIONS] // connections)
+        packets = workload.packets(most, seed)
+        took_s = one_by_one(server.port, connections, packets, echo=False)
+        half = connections * most / took_s / 2
+        # others than before: what is sent again is answered without being stored
+        packets = workload.packets(max(1, round(half * seconds / connections)), seed + 1)
+        taken_ms = [1000 * taken for taken in latencies_s(server.port, connections, packets, half)]
+    cuts = quantiles(taken_ms, n=1000, method="inclusive")
+    return Latency(half, cuts[499], cuts[989], cuts[998])
 
 
 def ceiling(server: Listening, devices: int, packets: Sequence[bytes]) -> float:

@@ -7,8 +7,8 @@ import matplotlib
 import msgspec
 from matplotlib.figure import Figure
 
-COLUMNS = 2
-PANEL_INCHES = (5.2, 3.1)
+COLUMNS = 3
+PANEL_INCHES = (4.2, 2.9)
 
 
 class Panel(msgspec.Struct, frozen=True):
@@ -48,8 +48,12 @@ def draw(growth: Growth, folder: Path) -> None:
             axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
             if panel.is_logarithmic:
                 axis.set_xscale("log")
+            axis.set_xticks(curves[0].sizes, [f"{size:,.0f}" for size in curves[0].sizes])
+            axis.minorticks_off()
+            axis.margins(y=0.15)
             axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
-            axis.legend(frameon=False)
+            if len(curves) > 1:
+                axis.legend(frameon=False)
         figure.savefig(folder / "growth.png", dpi=110, metadata={"Software": None})
         figure.savefig(folder / "growth.svg", metadata={"Date": None})

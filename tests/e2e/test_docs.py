@@ -24,6 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 NOT_RUN = {
     "pip install -e '.[test]' && pytest": "is what runs this",
+    "pip install -e '.[bench]' && npm ci --prefix benchmarks/peers": "slow, and not needed",
     "python -m benchmarks": "takes minutes; test_benchmarks runs it with --quick",
     "pytest tests/e2e/test_sent_again.py": "the suite runs it",
     "python tests/e2e/campaign.py --minutes 0.5 --seed 1": "test_campaign runs it",

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peak_memory import peak_kib
 from samples import Sample, framed, of_kind, sample
 from serving import run_teltonika
 
+from benchmarks.peak_memory import peak_kib
 from teltonika.codecs import CommandMessage, MessageType, encode_message
 
 IMEI_HEX = "000f333536333037303432343431303133"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from captured_frames import FIN, SYN, ethernet, pcap, tcp
 from captures import CAPTURE_NAMES, PCAPS
-from peak_memory import peak_kib
 from serving import TELTONIKA, run_teltonika
 
 from benchmarks.captures import capture
+from benchmarks.peak_memory import peak_kib
 from benchmarks.workloads import WORKLOADS
 from teltonika.codecs import CommandMessage, MessageType, encode_imei, encode_message
 
