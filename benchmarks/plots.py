@@ -41,6 +41,8 @@ def draw(growth: Growth, folder: Path) -> None:
     with matplotlib.rc_context({"svg.hashsalt": "growth", "font.size": 8}):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, COLUMNS)
+        for axis in axes.flat[len(growth.panels) :]:
+            axis.set_visible(False)
         for axis, (panel, curves) in zip(axes.flat, growth.panels, strict=False):
             for curve in curves:
                 style = "--" if curve.name.endswith("ceiling") else "-"
@@ -54,6 +56,6 @@ def draw(growth: Growth, folder: Path) -> None:
             axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
             if len(curves) > 1:
-                axis.legend(frameon=False)
+                axis.legend(fontsize=6.5, framealpha=0.8)
         figure.savefig(folder / "growth.png", dpi=110, metadata={"Software": None})
         figure.savefig(folder / "growth.svg", metadata={"Date": None})
