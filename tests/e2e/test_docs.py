@@ -20,9 +20,13 @@ from serving import IMEI, TELTONIKA, ServerProcess, wait_for_entry
 
 StartServer = Callable[..., ServerProcess]
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 NOT_RUN = {
+    "python3 -m venv .venv && . .venv/bin/activate": "who runs the tests has one",
     "pip install -e '.[test]' && pytest": "is what runs this",
     "pip install -e '.[bench]' && npm ci --prefix benchmarks/peers": "slow, and not needed",
     "python -m benchmarks": "takes minutes; test_benchmarks runs it with --quick",

@@ -1,0 +1,40 @@
+"""The documentation builds as a site, and its drawings are those that the scripts make."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "How it is built" in (tmp_path / "index.html").read_text()
+
+
+def test_every_page_has_its_place() -> None:
+    text = (ROOT / "mkdocs.yml").read_text()
+    placed = [
+        page
+        for entry in yaml.safe_load(text)["nav"]
+        for value in entry.values()
+        for page in ([value] if isinstance(value, str) else [p for e in value for p in e.values()])
+    ]
+    assert sorted(placed) == sorted(file.name for file in (ROOT / "docs").glob("*.md"))
+
+
+def test_the_diagrams_are_those_that_the_script_draws() -> None:
+    file = ROOT / "docs" / "make_diagrams.py"
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    for drawn, text in module.drawings().items():
+        assert drawn.read_text(encoding="utf-8") == text
