@@ -15,7 +15,8 @@ STYLE = (
 )
 HEAD = (
     '<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-    'orient="auto"><path d="M0 0 8 4 0 8z" style="fill:#4a6fa5;stroke:none;marker-end:none"/></marker>'
+    'orient="auto"><path d="M0 0 8 4 0 8z" style="fill:#4a6fa5;stroke:none;marker-end:none"/>'
+    "</marker>"
 )
 
 
