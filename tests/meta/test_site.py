@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import yaml
 
@@ -28,13 +29,24 @@ def test_every_page_has_its_place() -> None:
     assert sorted(placed) == sorted(file.name for file in (ROOT / "docs").glob("*.md"))
 
 
-def test_the_diagrams_are_those_that_the_script_draws() -> None:
-    file = ROOT / "docs" / "make_diagrams.py"
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+def script(name: str) -> ModuleType:
+    """A script of the documentation's."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
-    for drawn, text in module.drawings().items():
+    return module
+
+
+def test_the_diagrams_are_those_that_the_script_draws() -> None:
+    for drawn, text in script("make_diagrams").drawings().items():
         assert drawn.read_text(encoding="utf-8") == text
+
+
+def test_every_setting_and_every_log_event_is_explained() -> None:
+    make = script("make_reference")
+    assert make.MEANINGS.keys() == make.events().keys()
+    assert make.PAGE.read_text(encoding="utf-8") == make.page()
+    assert make.page().count("| `--") > 35
