@@ -21,7 +21,7 @@ from teltonika.cli.redis_options import (
 from teltonika.codecs import COMMAND_CODECS, parse_imei
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.client import TERMINAL, CommandClient, NotConnectedError
-from teltonika.server.command import MAX_TIMEOUT_S
+from teltonika.server.command import MAX_TIMEOUT_S, CommandEntry
 from teltonika.server.keys import Keys
 
 SLACK_S = 10.0
@@ -77,19 +77,19 @@ def send(
         fail(f"--codec: {error}", USAGE)
     url = redis_url(context, redis, redis_password_file, data_dir)
     expires_ms = time.time_ns() // 1_000_000 + round(expires_in * 1000)
-    fields = {
-        "command_id": str(uuid.uuid4()),
-        "imei": imei,
-        "payload": command,
-        "codec": codec,
-        "expires_at": format_timestamp(expires_ms),
-        "timeout_s": f"{timeout:g}",
-    }
+    entry = CommandEntry(
+        command_id=str(uuid.uuid4()),
+        imei=imei,
+        payload=command,
+        codec=codec,
+        expires_at=format_timestamp(expires_ms),
+        timeout_s=f"{timeout:g}",
+    )
     try:
-        status = _follow(CommandClient(url, Keys(key_prefix)), fields, expires_in + timeout, json)
+        status = _follow(CommandClient(url, Keys(key_prefix)), entry, expires_in + timeout, json)
     except NotConnectedError as error:
         if json:
-            print_json(_not_sent(fields, str(error)))
+            print_json(_not_sent(entry, str(error)))
         fail(f"not_connected: {error}")
     except RedisError as error:
         fail(f"Redis: {error}")
@@ -107,21 +107,20 @@ def send(
 
 def _follow(
     client: CommandClient,
-    fields: dict[str, str],
+    command: CommandEntry,
     wait_s: float,
     json: bool,
 ) -> dict[str, str]:
     """The last status that came."""
     status: dict[str, str] = {}
-    instance_id = client.instance_of(fields["imei"])
-    for status in client.send(instance_id, fields, wait_s + SLACK_S):
+    instance_id = client.instance_of(command.imei)
+    for status in client.send(instance_id, command, wait_s + SLACK_S):
         if json:
             print_json(status)
     return status
 
 
-def _not_sent(fields: dict[str, str], detail: str) -> dict[str, str]:
+def _not_sent(command: CommandEntry, detail: str) -> dict[str, str]:
     """The status of a command that no instance could be found for."""
-    names = ("command_id", "imei", "codec")
-    kept = {name: fields[name] for name in names}
+    kept = {"command_id": command.command_id, "imei": command.imei, "codec": command.codec}
     return kept | {"status": "failed", "reason": "not_connected", "detail": detail}

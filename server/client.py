@@ -11,6 +11,8 @@ import msgspec
 from redis import Redis
 
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.command import CommandEntry
+from teltonika.server.entry_fields import as_fields
 from teltonika.server.keys import Keys
 
 TERMINAL = ("responded", "failed")
@@ -52,15 +54,17 @@ class CommandClient:
         return instance_id
 
     def send(
-        self, instance_id: str, command: dict[str, str], wait_s: float
+        self, instance_id: str, command: CommandEntry, wait_s: float
     ) -> Iterator[dict[str, str]]:
-        """Publish a command (fields of CONTRACT, section 1) and yield its statuses as they come.
+        """Publish a command and yield its statuses (fields of CONTRACT, section 1) as they come.
 
         Ends after the terminal one, or after ``wait_s`` seconds without it.
         """
         newest = cast("list[Any]", self._redis.xrevrange(self._keys.responses, count=1))
         after = newest[0][0] if newest else "0"
-        self._redis.xadd(self._keys.outbound(instance_id), cast("dict[Any, Any]", command))
+        self._redis.xadd(
+            self._keys.outbound(instance_id), cast("dict[Any, Any]", as_fields(command))
+        )
         until = time.monotonic() + wait_s
         while (left_s := until - time.monotonic()) > 0:
             block = max(1, int(min(left_s, 1.0) * 1000))
@@ -68,7 +72,7 @@ class CommandClient:
             for _, entries in cast("list[Any]", reply):
                 for entry_id, status in entries:
                     after = entry_id
-                    if status.get("command_id") == command["command_id"]:
+                    if status.get("command_id") == command.command_id:
                         yield status
                         if status["status"] in TERMINAL:
                             return

@@ -3,16 +3,69 @@
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from teltonika.codecs import COMMAND_CODECS, CommandMessage, parse_imei
+from teltonika.server.entry_fields import Imei
 
 MAX_TEXT_LENGTH = 160
 """Characters of a command that a device takes (Teltonika, "SMS/GPRS Commands")."""
 MAX_ID_LENGTH = 256
 MAX_TIMEOUT_S = 86_400.0
+
+
+class CommandEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A command, as whoever publishes it writes it."""
+
+    command_id: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_ID_LENGTH,
+            description="Unique: a second command with the same id is dropped.",
+        ),
+    ]
+    imei: Imei
+    payload: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_TEXT_LENGTH,
+            pattern=r"^[\x00-\x7F]*$",
+            description="The command's text, in ASCII.",
+            examples=["getinfo"],
+        ),
+    ]
+    codec: Annotated[
+        str,
+        Meta(pattern="^(12|14)$", description="14 names the device and needs newer firmware."),
+    ] = "12"
+    expires_at: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="ISO 8601 or epoch milliseconds: not written to the device after it.",
+                examples=["2026-01-31T08:00:00Z", "1769846400000"],
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    timeout_s: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[0-9]+(\.[0-9]+)?$",
+                description="Seconds to wait for the answer once it is written: more than 0, at "
+                f"most {MAX_TIMEOUT_S:.0f}. Without it the server's own setting holds.",
+                examples=["30"],
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class Entry(NamedTuple):
@@ -75,7 +128,7 @@ def read_command(
 ) -> Command:
     """The command in an entry. Raises InvalidCommandError with a sentence that names the field."""
     texts = {}
-    for name in ("command_id", "imei", "payload", "codec", "expires_at", "timeout_s"):
+    for name in CommandEntry.__struct_fields__:
         value = fields.get(name.encode())
         if value is None:
             continue

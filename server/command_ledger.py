@@ -19,12 +19,15 @@ from teltonika.codecs import MESSAGE_CODECS, CommandMessage
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.command import CommandRef, Entry
 from teltonika.server.command_queue import Reason
+from teltonika.server.command_status import CommandStatus, Delivered, Failed, Responded
+from teltonika.server.entry_fields import as_arguments
 from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_link import Reply
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import COMMAND_STEP
 from teltonika.server.steps import step
+from teltonika.server.streams import MessageEntry
 
 GROUP = "ingest"
 REFUSED_PAUSE_S = 5.0
@@ -84,14 +87,15 @@ class CommandLedger:
 
     def deliver(self, ref: CommandRef, instance_id: str) -> None:
         """Tell that the whole frame was handed to the device's socket."""
-        self._submit(lambda _: step("delivered"), "delivered", ref, instance_id, "delivered")
+        status = Delivered(ref.command_id, ref.imei, instance_id, ref.codec, _now())
+        self._submit(lambda _: step("delivered"), "delivered", ref, status)
 
     def respond(
         self, ref: CommandRef, instance_id: str, answer: CommandMessage, done: Callable[[], None]
     ) -> None:
         """Tell the answer, then let go of the entry; ``done`` is called after that."""
-        fields = ("response", answer.text, "response_hex", answer.content.hex())
-        self._end(ref, instance_id, done, "responded", *fields)
+        about = (ref.command_id, ref.imei, instance_id, ref.codec, _now())
+        self._end(ref, Responded(*about, answer.text, answer.content.hex()), done)
 
     def fail(
         self,
@@ -102,7 +106,8 @@ class CommandLedger:
         done: Callable[[], None],
     ) -> None:
         """Tell why there is no answer, then let go of the entry; ``done`` is called after that."""
-        self._end(ref, instance_id, done, "failed", "reason", str(reason), "detail", detail)
+        about = (ref.command_id, ref.imei, instance_id, ref.codec, _now())
+        self._end(ref, Failed(*about, reason, detail), done)
 
     def release(self, entry: Entry, done: Callable[[], None]) -> None:
         """Acknowledge and delete an entry that is not, or no longer, a command's."""
@@ -137,19 +142,16 @@ class CommandLedger:
         codec = MESSAGE_CODECS.by_id(message.codec_id).name
         sent_s = message.timestamp_s
         ts = _now() if sent_s is None else format_timestamp(sent_s * 1000)
-        fields = ("ts", ts, "device_id", imei, "codec", codec)
+        entry = MessageEntry(ts, imei, codec, message.text, message.content.hex())
         trim = ("MAXLEN", "~", self._maxlen) if self._maxlen else ()
-        content = ("text", message.text, "hex", message.content.hex())
         stream = self._keys.messages
         self._writer.submit(
             lambda _: done(),
-            *("XADD", stream, *trim, "*", *fields, *content),
+            *("XADD", stream, *trim, "*", *as_arguments(entry)),
             refused=lambda _: done(),
         )
 
-    def _end(
-        self, ref: CommandRef, instance_id: str, done: Callable[[], None], status: str, *more: str
-    ) -> None:
+    def _end(self, ref: CommandRef, status: CommandStatus, done: Callable[[], None]) -> None:
         def ended(reply: Reply) -> None:
             step("ended")
             if _text(reply) == "done":
@@ -157,22 +159,12 @@ class CommandLedger:
             else:  # another run's by now: its entry is, too
                 done()
 
-        self._submit(ended, "end", ref, instance_id, status, *more)
+        self._submit(ended, "end", ref, status)
 
     def _submit(
-        self,
-        done: Callable[[Reply], None],
-        name: str,
-        ref: CommandRef,
-        instance_id: str,
-        status: str,
-        *more: str,
+        self, done: Callable[[Reply], None], name: str, ref: CommandRef, status: CommandStatus
     ) -> None:
-        fields = (
-            *("command_id", ref.command_id, "imei", ref.imei, "instance_id", instance_id),
-            *("codec", ref.codec, "status", status, "ts", _now(), *more),
-        )
-        arguments = (*self._who(name, ref), *fields)
+        arguments = (*self._who(name, ref), *as_arguments(status))
 
         def submit() -> None:
             keys = self._of(ref)

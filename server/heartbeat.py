@@ -5,12 +5,14 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Annotated, cast
 
 import msgspec
+from msgspec import Meta
 
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.connection_registry import ConnectionRegistry
+from teltonika.server.entry_fields import Timestamp
 from teltonika.server.errors import RedisRefusedError, SupersededError
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
@@ -20,15 +22,12 @@ from teltonika.server.scripts import BEAT, END_HEARTBEAT
 class Beat(msgspec.Struct, frozen=True):
     """The heartbeat's value, as JSON."""
 
-    run_id: str
-    """Another at each start."""
-    host: str
-    pid: int
-    started_at: str
-    """ISO 8601, UTC."""
-    port: int
-    sessions: int
-    """Open connections that have said their IMEI."""
+    run_id: Annotated[str, Meta(description="Another at each start.")]
+    host: Annotated[str, Meta(description="The machine's name.")]
+    pid: Annotated[int, Meta(ge=0, description="The process.")]
+    started_at: Annotated[Timestamp, Meta(description="When it was started.")]
+    port: Annotated[int, Meta(ge=0, le=65_535, description="The TCP port for devices.")]
+    sessions: Annotated[int, Meta(ge=0, description="Open connections that have said their IMEI.")]
 
 
 class Heartbeat:

@@ -1,57 +1,97 @@
 """The shape of what is written to Redis: the fields of CONTRACT, section 1."""
 
 import base64
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.dedupe import KEPT_RECORDS, packet_digests
+from teltonika.server.entry_fields import Hex, Imei, Timestamp
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that a JavaScript reader of JSON keeps exactly."""
 
+_BASE64: dict[str, object] = {"contentEncoding": "base64"}
+
 CODEC_NAMES = {codec.codec_id: codec.name for codec in AVL_CODECS}
 
 
-class BigInt(msgspec.Struct, frozen=True):
-    """A value over `MAX_SAFE_INTEGER`, in decimal."""
+class WrappedValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that a number in JSON cannot hold. It has one of the two fields."""
 
-    value: str = msgspec.field(name="__bigint")
+    bigint: (
+        Annotated[
+            str, Meta(pattern="^[0-9]+$", description="Of 8 bytes and over 2^53 - 1, in decimal.")
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.field(name="__bigint", default=msgspec.UNSET)
+    buffer: (
+        Annotated[
+            str, Meta(description="Of variable length, in base64.", extra_json_schema=_BASE64)
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.field(name="__buffer_b64", default=msgspec.UNSET)
 
 
-class Buffer(msgspec.Struct, frozen=True):
-    """A variable-length value, in base64."""
-
-    value: str = msgspec.field(name="__buffer_b64")
-
-
-AttributeValue = int | BigInt | Buffer
+AttributeValue = Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)] | WrappedValue
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """``payload`` of an entry: one AVL record as JSON."""
+    """`payload` of a telemetry entry: one AVL record as JSON."""
 
-    device_id: str
-    timestamp: str
-    """ISO 8601, UTC, milliseconds."""
-    latitude: float
-    """Degrees."""
-    longitude: float
-    altitude: int
-    """Metres."""
-    angle: int
-    """Degrees from north."""
-    speed: int
-    """km/h."""
-    satellites: int
-    priority: int
-    event_io_id: int
-    attributes: dict[int, AttributeValue]
-    """IO id (a decimal string in JSON) to its value as it came."""
-    generation_type: int | msgspec.UnsetType = msgspec.UNSET
-    """Codec 16 only."""
+    device_id: Imei
+    timestamp: Annotated[Timestamp, Meta(description="The record's GNSS time.")]
+    latitude: Annotated[
+        float, Meta(ge=-214.7483648, le=214.7483647, description="Degrees; what the device says.")
+    ]
+    longitude: Annotated[
+        float, Meta(ge=-214.7483648, le=214.7483647, description="Degrees; what the device says.")
+    ]
+    altitude: Annotated[int, Meta(ge=-32_768, le=32_767, description="Metres.")]
+    angle: Annotated[int, Meta(ge=0, le=65_535, description="Degrees from north, clockwise.")]
+    speed: Annotated[int, Meta(ge=0, le=65_535, description="km/h.")]
+    satellites: Annotated[int, Meta(ge=0, le=255, description="In view; 0: there is no fix.")]
+    priority: Annotated[int, Meta(ge=0, le=255, description="0 low, 1 high, 2 panic.")]
+    event_io_id: Annotated[
+        int,
+        Meta(ge=0, le=65_535, description="The IO id that caused the record; 0: none did."),
+    ]
+    attributes: Annotated[
+        dict[int, AttributeValue],
+        Meta(
+            description="IO id, as a decimal string, to its value as it came: unsigned.",
+            extra_json_schema={"propertyNames": {"pattern": "^[0-9]{1,5}$"}},
+        ),
+    ]
+    generation_type: (
+        Annotated[int, Meta(ge=0, le=255, description="Why the record was made; codec 16 only.")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
+class TelemetryEntry(msgspec.Struct, frozen=True):
+    """One AVL record, as `store_packet.lua` writes it."""
+
+    ts: Annotated[Timestamp, Meta(description="The record's GNSS time.")]
+    device_id: Imei
+    codec: Annotated[Literal["8", "8E", "16"], Meta(description="The packet's.")]
+    payload: Annotated[str, Meta(description="The record, as JSON: `Payload`.")]
+
+
+class MessageEntry(msgspec.Struct, frozen=True):
+    """A text that a device sent and no command waits for."""
+
+    ts: Annotated[
+        Timestamp,
+        Meta(description="The device's own time where the codec has one (13, 15), else now."),
+    ]
+    device_id: Imei
+    codec: Annotated[str, Meta(pattern="^1[2345]$", description="The message's.")]
+    text: Annotated[str, Meta(description=r"The content; what is not UTF-8 is written as `\xff`.")]
+    hex: Annotated[Hex, Meta(description="The content's bytes.")]
 
 
 def attributes(record: AvlRecord) -> dict[int, AttributeValue]:
@@ -97,9 +137,9 @@ def packet_arguments(
 
 def _attribute(value: int | bytes) -> AttributeValue:
     if isinstance(value, bytes):
-        return Buffer(base64.b64encode(value).decode("ascii"))
+        return WrappedValue(buffer=base64.b64encode(value).decode("ascii"))
     if value > MAX_SAFE_INTEGER:
-        return BigInt(str(value))
+        return WrappedValue(bigint=str(value))
     return value
 
 

@@ -9,13 +9,15 @@ import redis
 
 from teltonika.server import client as client_module
 from teltonika.server.client import CommandClient, ConnectedDevice, NotConnectedError
+from teltonika.server.command import CommandEntry
 from teltonika.server.embedded import EmbeddedValkey
+from teltonika.server.entry_fields import as_fields
 from teltonika.server.keys import Keys
 
 IMEI = "356307042441013"
 OTHER_IMEI = "356307042441021"
 KEYS = Keys()
-COMMAND = {"command_id": "c1", "imei": IMEI, "payload": "getinfo"}
+COMMAND = CommandEntry(command_id="c1", imei=IMEI, payload="getinfo")
 
 
 def tell(client: redis.Redis, command_id: str, status: str) -> None:
@@ -76,7 +78,7 @@ async def test_a_commands_statuses_are_followed_up_to_its_ending(
         ("c1", "delivered"),
         ("c1", ending),
     ]
-    assert got == [COMMAND]
+    assert got == [as_fields(COMMAND)]
 
 
 async def test_statuses_from_before_the_command_are_none_of_it(
@@ -103,7 +105,7 @@ async def test_devices_with_their_instances_times_and_commands(
     client.hset(KEYS.connected_since, IMEI, 1_769_846_400_123)
     client.set(KEYS.heartbeat("here"), "{}")
     for imei in (IMEI, IMEI, "000000000000000", IMEI):
-        client.xadd(KEYS.outbound("here"), COMMAND | {"imei": imei})
+        client.xadd(KEYS.outbound("here"), as_fields(COMMAND) | {"imei": imei})
     client.xadd(KEYS.outbound("here"), {"no": "imei"})
     devices = sorted(CommandClient(valkey.url, KEYS).devices(), key=lambda one: one.imei)
     assert devices == [
