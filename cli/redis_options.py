@@ -61,9 +61,8 @@ def named_redis(context: typer.Context, url: str | None, password_file: Path | N
         check_redis_url(url)
     except ServerError as error:
         fail(str(error), USAGE)
-    has_password = bool(urlsplit(url).password or "password" in parse_qs(urlsplit(url).query))
     source = context.get_parameter_source("redis")
-    if has_password and source is not None and source.name == "COMMANDLINE":
+    if has_password(url) and source is not None and source.name == "COMMANDLINE":
         fail(
             "--redis: every user of this machine can read a command line, and so the password in "
             "it: set TELTONIKA_REDIS to the URL, or name a --redis-password-file",
@@ -71,10 +70,15 @@ def named_redis(context: typer.Context, url: str | None, password_file: Path | N
         )
     if password_file is None:
         return url
-    if has_password:
+    if has_password(url):
         fail("--redis-password-file: the URL has a password already", USAGE)
     joint = "&" if urlsplit(url).query else "?"
     return f"{url}{joint}password={quote(_read_password(password_file), safe='')}"
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL that `check_redis_url` took has a password, wherever in it."""
+    return bool(urlsplit(url).password or "password" in parse_qs(urlsplit(url).query))
 
 
 def _read_password(file: Path) -> str:

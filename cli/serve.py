@@ -12,6 +12,7 @@ from teltonika.cli.event_loop import run
 from teltonika.cli.numbers import a_number
 from teltonika.cli.output import print_json
 from teltonika.cli.redis_options import PasswordFileOption, named_redis
+from teltonika.cli.shared_options import with_options_of
 from teltonika.codecs import TlsError
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server import serve as run_server
@@ -32,7 +33,7 @@ LIMITS = "Limits"
 LOGS = "Logs"
 
 
-def serve(
+def serve_settings(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = DEFAULTS.host,
     port: Annotated[
@@ -356,13 +357,8 @@ def serve(
     log_level: Annotated[
         LogLevel, typer.Option(help="The least that is logged.", rich_help_panel=LOGS)
     ] = LogLevel.INFO,
-) -> None:
-    """Take packets from devices, store every record on a Redis stream, then acknowledge.
-
-    Once it accepts connections it prints one line of JSON: ports, Redis URL, instance id, pid.
-    SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first. A second one ends
-    it at once.
-    """
+) -> ServerSettings:
+    """What the options of `serve` say; logs are configured. Ends the command if they disagree."""
     configure_logs(log_format, log_level)
     if not host:
         fail("--host: 0.0.0.0 is every IPv4 address, :: every address", USAGE)
@@ -372,7 +368,7 @@ def serve(
         fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
     if tls_cert is None and (tls_key is not None or tls_client_ca is not None):
         fail("--tls-key and --tls-client-ca: there is no TLS without --tls-cert", USAGE)
-    settings = ServerSettings(
+    return ServerSettings(
         host=host,
         port=port,
         udp_port=udp_port,
@@ -411,6 +407,16 @@ def serve(
         log_lines_per_peer=log_lines_per_peer,
         require_luhn=require_luhn,
     )
+
+
+@with_options_of(serve_settings)
+def serve(settings: ServerSettings) -> None:
+    """Take packets from devices, store every record on a Redis stream, then acknowledge.
+
+    Once it accepts connections it prints one line of JSON: ports, Redis URL, instance id, pid.
+    SIGTERM and Ctrl-C drain it: what was read is stored and acknowledged first. A second one ends
+    it at once.
+    """
     try:
         run(_serve_until_signal(settings))
     except (InvalidRedisUrlError, TlsError) as error:
