@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from teltonika.cli.addresses import split_address
 from teltonika.cli.emulate_profile import profile_from
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
@@ -118,7 +119,10 @@ def conform(
             parse_imei(value or FIRST_IMEI)
         except ValueError as error:
             fail(f"{option}: {error}", USAGE)
-    host, port = _parse_target(target)
+    try:
+        host, port = split_address(target, lowest_port=1)
+    except ValueError as error:
+        fail(f"HOST:PORT: {error}", USAGE)
     server = Target(
         host=host,
         port=port,
@@ -143,14 +147,6 @@ def conform(
             fail(f"--junit: cannot write {junit}: {error.strerror}", USAGE)
     if not summary.conforms:
         raise typer.Exit(FAILED)
-
-
-def _parse_target(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        fail(f"HOST:PORT: {text!r} is no address such as 127.0.0.1:5027 or [::1]:5027", USAGE)
-    return host, int(port)
 
 
 async def _run(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from teltonika.cli.addresses import split_address
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.numbers import a_number
@@ -52,6 +53,15 @@ def serve_settings(
             show_default="no UDP",
         ),
     ] = DEFAULTS.udp_port,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Serve metrics for Prometheus and health there, by HTTP: /metrics, /healthz, "
+            "/readyz. Without a host on loopback only; port 0 takes any free one.",
+            show_default="none",
+        ),
+    ] = None,
     data_dir: Annotated[
         Path, typer.Option(help="Where the embedded Valkey and the instance id are kept.")
     ] = DEFAULTS.data_dir,
@@ -368,10 +378,13 @@ def serve_settings(
         fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
     if tls_cert is None and (tls_key is not None or tls_client_ca is not None):
         fail("--tls-key and --tls-client-ca: there is no TLS without --tls-cert", USAGE)
+    metrics_host, metrics_port = _metrics_address(metrics)
     return ServerSettings(
         host=host,
         port=port,
         udp_port=udp_port,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
         redis_url=named_redis(context, redis, redis_password_file),
         data_dir=data_dir,
         instance_id=instance_id,
@@ -425,6 +438,18 @@ def serve(settings: ServerSettings) -> None:
         fail(str(error), FAILED)
     except asyncio.CancelledError:
         fail("ended at once, by a second signal: devices send again what was not acknowledged")
+
+
+def _metrics_address(text: str | None) -> tuple[str, int | None]:
+    if text is None:
+        return DEFAULTS.metrics_host, None
+    port = text.removeprefix(":")
+    try:
+        return split_address(
+            f"{DEFAULTS.metrics_host}:{port}" if port.isdigit() else text, lowest_port=0
+        )
+    except ValueError:
+        fail(f"--metrics: {text!r} is no address such as 9100, 127.0.0.1:9100 or [::]:9100", USAGE)
 
 
 async def _serve_until_signal(settings: ServerSettings) -> None:

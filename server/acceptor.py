@@ -58,6 +58,7 @@ class Acceptor:
         self._sockets: list[socket.socket] = []
         self._closed = asyncio.Event()
         self._short = False
+        self._listens = False
 
     def bind(self, host: str, port: int) -> int:
         """Take the port, 0 for any, on each address of ``host``; which one it is.
@@ -71,6 +72,12 @@ class Acceptor:
         """Let peers connect; `run` takes them in."""
         for listening in self._sockets:
             listening.listen(BACKLOG)
+        self._listens = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether peers can connect."""
+        return self._listens and not self._closed.is_set()
 
     async def run(self) -> None:
         """Accept until `close`, or until cancelled."""

@@ -25,7 +25,7 @@ from teltonika.server.errors import (
     RedisUnavailableError,
     WeakRedisError,
 )
-from teltonika.server.instance import Instance, background
+from teltonika.server.instance import Instance, Ports, background
 from teltonika.server.redis_link import RedisLink, check_redis_url, open_link, redacted_url
 from teltonika.server.refusals import in_words, node_of
 from teltonika.server.tls import ServerTls
@@ -47,6 +47,8 @@ class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening")
     pid: int
     udp_port: int | msgspec.UnsetType = msgspec.UNSET
     """Only where there is one."""
+    metrics: str | msgspec.UnsetType = msgspec.UNSET
+    """HOST:PORT of metrics and health; likewise."""
 
 
 async def serve(
@@ -71,14 +73,15 @@ async def serve(
             log.info("stopped", before="it had started")
             return
 
-        def tell(port: int, udp_port: int | None) -> None:
+        def tell(ports: Ports) -> None:
             address = Listening(
                 settings.host,
-                port,
+                ports.tcp,
                 redacted_url(redis_url),
                 instance_id,
                 os.getpid(),
-                msgspec.UNSET if udp_port is None else udp_port,
+                msgspec.UNSET if ports.udp is None else ports.udp,
+                msgspec.UNSET if ports.metrics is None else str(ports.metrics),
             )
             log.info(**msgspec.to_builtins(address), durability=promise.durability)
             on_listening(address)

@@ -146,7 +146,7 @@ class CommandConsumer:
                 self._ledger.let_go(ref, done)
 
     def _fail(self, ref: CommandRef, reason: Reason, detail: str) -> None:
-        self._counters.commands_failed += 1
+        self._counters.commands_failed[reason] += 1
         log.warning(
             "command_failed",
             command_id=ref.command_id,

@@ -72,8 +72,14 @@ class CommandDispatcher:
         self._queues: dict[str, CommandQueue] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._held: set[str] = set()
+        self._written_at: dict[str, float] = {}  # by entry id, of those that may be answered
         self._settled: Callable[[str], None] = lambda _: None
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def unfinished(self) -> int:
+        """Commands that were added and have not ended."""
+        return len(self._held)
 
     def holds(self, entry_id: str) -> bool:
         """Whether the command in that entry of this instance's stream has not ended yet."""
@@ -113,6 +119,7 @@ class CommandDispatcher:
         """A device sent a message in a command codec."""
         step("answered")
         assert session.imei is not None
+        self._counters.messages[message.codec_id] += 1
         queue = self._queues.get(session.imei)
         if queue is None or self._sessions.get(session.imei) is not session:
             self.unasked(session, message)
@@ -181,18 +188,22 @@ class CommandDispatcher:
     def _write(self, command: Command) -> None:
         self._sessions[command.ref.imei].send_command(command.message)
         step("written")
+        self._written_at[command.ref.entry.id] = self._loop.time()
         self._counters.commands_delivered += 1
         self._ledger.deliver(command.ref, self._instance_id)
 
     def _end(self, end: End) -> None:
         ref = end.command.ref
         done = partial(self._held.discard, ref.entry.id)
+        written_at = self._written_at.pop(ref.entry.id, None)
         if end.answer is not None:
             self._counters.commands_responded += 1
+            if written_at is not None:
+                self._counters.command_latency_s.observe(self._loop.time() - written_at)
             self._ledger.respond(ref, self._instance_id, end.answer, done)
             return
         assert end.reason is not None
-        self._counters.commands_failed += 1
+        self._counters.commands_failed[end.reason] += 1
         log.info("command_failed", imei=ref.imei, command_id=ref.command_id, reason=end.reason)
         self._ledger.fail(ref, self._instance_id, end.reason, end.detail, done)
 

@@ -25,6 +25,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     udp_port: int | None = None
     """For datagrams, on the same addresses; None takes none, and 0 any free port."""
 
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """For metrics and health, by HTTP; None serves none, and 0 takes any free port."""
+
     redis_url: str | None = None
     """None starts the embedded Valkey in ``data_dir``."""
     data_dir: Path = msgspec.field(default_factory=default_data_dir)

@@ -30,6 +30,16 @@ class ConnectionRegistry:
         self._changed: dict[str, None] = {}  # IMEIs, in order, whose state is not written yet
         self._work = asyncio.Event()
 
+    @property
+    def size(self) -> int:
+        """Devices of this instance, as they stand in Redis once all changes are written."""
+        return len(self._since_ms)
+
+    @property
+    def waiting(self) -> int:
+        """Changes that are not written yet."""
+        return len(self._changed)
+
     def connected(self, imei: str) -> None:
         """A device's handshake was accepted."""
         self._since_ms[imei] = time.time_ns() // 1_000_000

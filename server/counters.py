@@ -1,6 +1,29 @@
-"""What the server counts while it runs; logged at its end."""
+"""What the server counts while it runs: told in its metrics, and in the last line of its log."""
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
 
 import msgspec
+
+from teltonika.codecs import CODECS
+from teltonika.server.command_queue import Reason
+from teltonika.server.histogram import Histogram
+
+LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+COMMAND_LATENCIES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def _latencies() -> Histogram:
+    return Histogram(LATENCIES_S)
+
+
+class Unconfirmed(StrEnum):
+    """Whose unconfirmed bytes were too many."""
+
+    DEVICE = "device"
+    ALL = "all"
 
 
 class Counters(msgspec.Struct):
@@ -15,8 +38,10 @@ class Counters(msgspec.Struct):
     tls_failures: int = 0
     handshakes_accepted: int = 0
     handshakes_rejected: int = 0
-    handshakes_unknown: int = 0
-    """Devices that are not on the allow-list, rejected or not."""
+    handshakes_accepted_unknown: int = 0
+    """Those of them whose devices are not on the allow-list."""
+    handshakes_rejected_unknown: int = 0
+    """Likewise."""
     allow_list_evictions: int = 0
     """Connections that were closed because their device was taken off the list."""
     takeovers: int = 0
@@ -33,9 +58,15 @@ class Counters(msgspec.Struct):
     """For want of room, or because Redis did not confirm them in time: devices send them again."""
     datagrams_unanswered: int = 0
     """Answers that could not be sent."""
-    packets: int = 0
-    """Whole, checked, decoded AVL packets."""
-    records: int = 0
+    bytes_received: int = 0
+    """From devices, by TCP and UDP."""
+    bytes_sent: int = 0
+    packets: Counter[int] = msgspec.field(default_factory=Counter)
+    """Whole, checked, decoded AVL packets, by codec id."""
+    messages: Counter[int] = msgspec.field(default_factory=Counter)
+    """The same of the codecs of commands and texts."""
+    records: Counter[int] = msgspec.field(default_factory=Counter)
+    """By codec id."""
     records_stored: int = 0
     """Records that were new, and that Redis confirmed."""
     records_known: int = 0
@@ -51,7 +82,7 @@ class Counters(msgspec.Struct):
     """Values that a later value of the same IO id replaced in ``attributes``."""
     handshake_timeouts: int = 0
     idle_timeouts: int = 0
-    backpressure_pauses: int = 0
+    backpressure_pauses: Counter[Unconfirmed] = msgspec.field(default_factory=Counter)
     log_lines_left_out: int = 0
     """Lines that peers caused beyond what each may in a minute."""
     redis_failures: int = 0
@@ -59,7 +90,7 @@ class Counters(msgspec.Struct):
     """Commands that were taken from the stream for the first time."""
     commands_delivered: int = 0
     commands_responded: int = 0
-    commands_failed: int = 0
+    commands_failed: Counter[Reason] = msgspec.field(default_factory=Counter)
     commands_duplicate: int = 0
     """Entries whose command id was known."""
     late_answers: int = 0
@@ -67,3 +98,30 @@ class Counters(msgspec.Struct):
     janitor_evictions: int = 0
     """Registry entries of dead instances, removed by this one."""
     janitor_commands_ended: int = 0
+    ack_latency_s: Histogram = msgspec.field(default_factory=_latencies)
+    """From reading a packet to writing its ACK, or a datagram and its answer."""
+    redis_round_trip_s: Histogram = msgspec.field(default_factory=_latencies)
+    """From sending a batch to the confirmation of its last packet."""
+    batch_packets: Histogram = msgspec.field(default_factory=lambda: Histogram(BATCH_SIZES))
+    """Packets, and connections to be opened, in a batch to Redis."""
+    command_latency_s: Histogram = msgspec.field(
+        default_factory=lambda: Histogram(COMMAND_LATENCIES_S)
+    )
+    """From writing a command to its device to the answer."""
+    event_loop_lag_s: Histogram = msgspec.field(default_factory=_latencies)
+    """By how much the event loop came late to what was due; watched with metrics only."""
+
+    def as_fields(self) -> Iterator[tuple[str, int]]:
+        """For a log line: each count; of what is counted by kind the sum, then each kind."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, Counter):
+                yield name, value.total()
+                for kind, count in sorted(value.items()):
+                    yield f"{name}_{kind if isinstance(kind, str) else _codec_name(kind)}", count
+            elif not isinstance(value, Histogram):
+                yield name, value
+
+
+def _codec_name(codec_id: int) -> str:
+    return CODECS.by_id(codec_id).name

@@ -103,6 +103,8 @@ class _Waiting(msgspec.Struct):
     datagram: Datagram
     source: DatagramSource
     """Of the last time that it came: a device behind NAT may have another address by then."""
+    read_at: float
+    """When it came first, on the loop's clock."""
 
     @property
     def size(self) -> int:
@@ -134,7 +136,7 @@ class _Device:
     def superseded(self) -> None:
         """Never: there is no connection that could be older than another."""
 
-    def confirmed(self, record_count: int, size: int) -> None:
+    def confirmed(self, record_count: int, size: int, read_at: float) -> None:
         """Redis has the first of those that wait."""
         if not self.ended:
             self._intake.confirmed(self, record_count)
@@ -169,6 +171,7 @@ class DatagramIntake:
         """Take a datagram in, or drop it; its answer comes once its records are stored."""
         if self._stopped:
             return
+        self._counters.bytes_received += len(data)
         if self.publisher.is_full:  # first of all: a flood is to cost little
             self._counters.datagrams_dropped += 1
             return
@@ -190,9 +193,15 @@ class DatagramIntake:
         if isinstance(content, CommandMessage):
             # never an answer to a command, which go out on TCP: anyone could send one
             self._counters.datagrams += 1
+            self._counters.messages[content.codec_id] += 1
             self._commands.unasked(source, content)
         else:
             self._take(datagram, content, source)
+
+    @property
+    def waiting(self) -> int:
+        """Datagrams that wait for their confirmation."""
+        return sum(len(device.waiting) for device in self._devices.values())
 
     def stop(self) -> None:
         """Take no more in; what waits is stored and answered."""
@@ -222,12 +231,16 @@ class DatagramIntake:
         self.publisher.let_go(waiting.size)
         datagram = waiting.datagram
         answer = DatagramAnswer(datagram.packet_id, datagram.avl_packet_id, record_count)
-        waiting.source.answer(encode_answer(answer))
+        encoded = encode_answer(answer)
+        waiting.source.answer(encoded)
+        self._counters.bytes_sent += len(encoded)
+        self._counters.ack_latency_s.observe(self._now() - waiting.read_at)
         waiting.source.say(logging.DEBUG, "datagram_answered", records=record_count)
         if device.waiting:
-            packet = decode_data(device.waiting[0].datagram.data, ENVELOPE_SIZE)
+            following = device.waiting[0]
+            packet = decode_data(following.datagram.data, ENVELOPE_SIZE)
             assert isinstance(packet, AvlPacket)
-            self.publisher.submit(device, device.imei, packet)
+            self.publisher.submit(device, device.imei, packet, following.read_at)
         else:
             self._forget(device)
 
@@ -277,7 +290,7 @@ class DatagramIntake:
 
     def _take(self, datagram: Datagram, packet: AvlPacket, source: DatagramSource) -> None:
         device = self._devices.get(datagram.imei)
-        waiting = _Waiting(datagram, source)
+        waiting = _Waiting(datagram, source, self._now())
         if device is None:
             device = self._devices[datagram.imei] = _Device(self, datagram.imei)
             self._settled.clear()
@@ -285,11 +298,11 @@ class DatagramIntake:
             self._counters.datagrams_dropped += 1
             return
         self._counters.datagrams += 1
-        self._counters.packets += 1
-        self._counters.records += len(packet.records)
-        device.heard = self._now()
+        self._counters.packets[packet.codec_id] += 1
+        self._counters.records[packet.codec_id] += len(packet.records)
+        device.heard = waiting.read_at
         device.waiting.append(waiting)
         device.size += waiting.size
         self.publisher.hold(waiting.size)
         if len(device.waiting) == 1:
-            self.publisher.submit(device, device.imei, packet)
+            self.publisher.submit(device, device.imei, packet, waiting.read_at)

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import platform
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib import metadata
+from typing import NamedTuple
 
-import msgspec
 import structlog
 
+from teltonika.server.addresses import Peer
 from teltonika.server.command_consumer import CommandConsumer
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
@@ -17,9 +20,11 @@ from teltonika.server.counters import Counters
 from teltonika.server.dedupe_sweeper import DedupeSweeper
 from teltonika.server.durability import Promise
 from teltonika.server.errors import SupersededError
+from teltonika.server.health import LoopWatch, Readiness
 from teltonika.server.heartbeat import Heartbeat
 from teltonika.server.janitor import Janitor
 from teltonika.server.listener import Listener
+from teltonika.server.metrics_families import Build, Queue, Seen, Vitals
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
 from teltonika.server.tls import ServerTls
@@ -28,6 +33,14 @@ log = structlog.get_logger()
 
 LAST_WRITES_S = 5.0
 """After the connections have ended: for the registry, the heartbeat and the last statuses."""
+
+
+class Ports(NamedTuple):
+    """Where an instance can be reached."""
+
+    tcp: int
+    udp: int | None
+    metrics: Peer | None
 
 
 class Instance:
@@ -90,16 +103,28 @@ class Instance:
             self._writer, keys, ledger, self._counters, settings.janitor_interval_s
         )
         self._sweeper = DedupeSweeper(self._writer, keys, settings.dedupe_days)
+        self._redis_url = redis_url
+        self._build = Build(
+            metadata.version("teltonika"),
+            platform.python_version(),
+            instance_id,
+            str(promise.durability),
+        )
 
-    async def run(
-        self, stop: asyncio.Event, on_listening: Callable[[int, int | None], None]
-    ) -> None:
+    async def run(self, stop: asyncio.Event, on_listening: Callable[[Ports], None]) -> None:
         """Until ``stop`` is set, and then until everything that was begun has come to its end.
 
-        ``on_listening`` is called with the ports, TCP and UDP. Raises ListenError, or
-        SupersededError when another process has taken the instance id: then nothing more is
-        written under it.
+        Raises ListenError, or SupersededError when another process has taken the instance id: then
+        nothing more is written under it.
         """
+        async with self._shown() as metrics:
+            await self._run(stop, lambda tcp, udp: on_listening(Ports(tcp, udp, metrics)))
+        self._listener.peer_log.flush()
+        log.info("stopped", **dict(self._counters.as_fields()))
+
+    async def _run(
+        self, stop: asyncio.Event, on_listening: Callable[[int, int | None], None]
+    ) -> None:
         listener = self._listener
         async with background(listener.publisher.run(), listener.watch()):
             listener.bind()
@@ -121,8 +146,47 @@ class Instance:
                 log.exception("superseded", instance_id=self._instance_id, exc_info=False)
                 await listener.drain(self._drain_deadline())
                 raise
-        listener.peer_log.flush()
-        log.info("stopped", **msgspec.structs.asdict(self._counters))
+
+    @contextlib.asynccontextmanager
+    async def _shown(self) -> AsyncIterator[Peer | None]:
+        """Metrics and health are served while the body runs, where they are; None if nowhere."""
+        settings = self._settings
+        if settings.metrics_port is None:
+            yield None
+            return
+        from teltonika.server.metrics_site import MetricsSite  # noqa: PLC0415 - slow to import
+
+        listener = self._listener
+        watch = LoopWatch(self._counters.event_loop_lag_s)
+        readiness = Readiness(
+            self._redis_url,
+            is_open=lambda: listener.is_open,
+            draining=lambda: listener.draining,
+        )
+        site = MetricsSite(self._look, watch, readiness)
+        address = site.bind(settings.metrics_host, settings.metrics_port)
+        async with background(watch.run(), site.run()):
+            yield address
+
+    def _look(self) -> Seen:
+        listener, publisher = self._listener, self._listener.publisher
+        oldest = publisher.oldest_read_at
+        vitals = Vitals(
+            connections=listener.connections,
+            registry_entries=self._registry.size,
+            unconfirmed_bytes=publisher.unconfirmed_bytes,
+            oldest_unconfirmed_s=0.0 if oldest is None else listener.now() - oldest,
+            queues={
+                Queue.PUBLISHER: publisher.waiting,
+                Queue.IN_FLIGHT: publisher.in_flight,
+                Queue.DATAGRAMS: listener.waiting_datagrams,
+                Queue.COMMANDS: listener.commands.unfinished,
+                Queue.REGISTRY: self._registry.waiting,
+                Queue.REDIS_WRITER: self._writer.waiting,
+            },
+            is_draining=listener.draining,
+        )
+        return Seen(self._counters, vitals, self._build)
 
     async def _work(self, stop: asyncio.Event, started_ms: int) -> None:
         allow_list = self._listener.allow_list

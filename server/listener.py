@@ -12,7 +12,7 @@ from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
 from teltonika.server.connection_limits import ConnectionLimits, connections_possible
 from teltonika.server.connection_registry import ConnectionRegistry
-from teltonika.server.counters import Counters
+from teltonika.server.counters import Counters, Unconfirmed
 from teltonika.server.datagram_intake import DatagramIntake
 from teltonika.server.durability import Promise
 from teltonika.server.peer_log import PeerLog
@@ -108,6 +108,21 @@ class Listener:
     def devices(self) -> int:
         """Connections that have said their IMEI."""
         return len(self._by_imei)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether devices can connect."""
+        return self._acceptor.is_open
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is taken in."""
+        return self._draining
+
+    @property
+    def waiting_datagrams(self) -> int:
+        """Datagrams that wait for their confirmation."""
+        return self._datagrams.waiting
 
     def bind(self) -> None:
         """Take the ports; nobody can connect before `listen`. Raises ListenError."""
@@ -228,7 +243,7 @@ class Listener:
     # -- the publisher calls these ---------------------------------------------------------
 
     def _pause_all(self) -> None:
-        self.counters.backpressure_pauses += 1
+        self.counters.backpressure_pauses[Unconfirmed.ALL] += 1
         log.warning("backpressure", unconfirmed_packets=self.publisher.unconfirmed_packets)
         for session in self._sessions:
             session.pause(Pause.ALL_BYTES)

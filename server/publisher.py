@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from itertools import chain, count
+from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -53,7 +54,7 @@ class Submitter(Protocol):
     def current(self) -> None:
         """Redis has taken it for its device's newest connection."""
 
-    def confirmed(self, record_count: int, size: int) -> None:
+    def confirmed(self, record_count: int, size: int, read_at: float) -> None:
         """Redis has the packet: ``record_count`` records; ``size`` is what `submit` returned."""
 
     def superseded(self) -> None:
@@ -65,19 +66,30 @@ SUPERSEDED, NOT_IN_ORDER = -1, -2
 
 
 class _Submission:
-    __slots__ = ("before", "command", "is_settled", "number", "record_count", "size", "submitter")
+    __slots__ = (
+        "before",
+        "command",
+        "is_settled",
+        "number",
+        "read_at",
+        "record_count",
+        "size",
+        "submitter",
+    )
 
     def __init__(
         self,
         submitter: Submitter,
         command: bytes,
         record_count: int | None,
+        read_at: float,
         number: int,
         before: "_Submission | None",
     ) -> None:
         self.submitter = submitter
         self.command = command
         self.record_count = record_count  # None: no packet, but a connection that was opened
+        self.read_at = read_at
         self.number = number
         self.before = before  # on the same connection
         self.is_settled = False
@@ -95,6 +107,12 @@ class _Submission:
         before = self.before
         number = b"0" if before is None or before.is_settled else b"%d" % before.number
         return b"%b$%d\r\n%b\r\n" % (self.command, len(number), number)
+
+
+class _Batch(deque[_Submission]):
+    """Written together; ``sent_at`` is when, by a clock finer than uvloop's."""
+
+    sent_at = 0.0
 
 
 class NotInOrderError(RedisError):
@@ -132,7 +150,7 @@ class Publisher:
         self._drained = drained
 
         self._pending: deque[_Submission] = deque()
-        self._in_flight: deque[deque[_Submission]] = deque()
+        self._in_flight: deque[_Batch] = deque()
         self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[_Submission] = []
         self._refusal: RedisError | None = None  # why, of the first of them
@@ -154,17 +172,40 @@ class Publisher:
     def is_full(self) -> bool:
         return self._is_full
 
-    def open(self, submitter: Submitter, imei: str) -> None:
+    @property
+    def unconfirmed_bytes(self) -> int:
+        """Memory that what is unconfirmed takes, here and elsewhere."""
+        return self._unconfirmed_bytes
+
+    @property
+    def waiting(self) -> int:
+        """What was submitted and is not on its way."""
+        return len(self._pending)
+
+    @property
+    def in_flight(self) -> int:
+        """What is on its way, or not as durable yet as it must be."""
+        return len(self._stored) + len(self._refused) + sum(map(len, self._in_flight))
+
+    @property
+    def oldest_read_at(self) -> float | None:
+        """When that was read which waits longest for its confirmation; None if nothing does."""
+        stored = (submission for submission, _ in self._stored)
+        oldest = next(chain(stored, self._refused, *self._in_flight, self._pending), None)
+        return None if oldest is None else oldest.read_at
+
+    def open(self, submitter: Submitter, imei: str, read_at: float) -> None:
         """A device has said its IMEI: ``current`` is called once its packets come from there."""
         arguments = (imei, submitter.connection)
         packed = pack_command("EVALSHA", OPEN_CONNECTION.sha, 1, self._keys[1], *arguments)
-        self._queue(submitter, packed, None)
+        self._queue(submitter, packed, None, read_at)
 
-    def submit(self, submitter: Submitter, imei: str, packet: AvlPacket) -> int:
+    def submit(self, submitter: Submitter, imei: str, packet: AvlPacket, read_at: float) -> int:
         """Queue a packet; ``confirmed`` is called once it is safe.
 
-        Where the submitter has a connection, it must be open. Returns how many bytes of memory the
-        packet takes until then, roughly.
+        Where the submitter has a connection, it must be open. ``read_at``: when the packet was
+        read, on the loop's clock. Returns how many bytes of memory the packet takes until it is
+        confirmed, roughly.
         """
         arguments, repeated = packet_arguments(imei, packet, self._maxlen, submitter.connection)
         self._counters.repeated_io_ids += repeated
@@ -172,7 +213,7 @@ class Publisher:
         arguments = (*arguments, number, b"")
         packed = pack_command("EVALSHA", STORE_PACKET.sha, 2, *self._keys, *arguments)
         packed = packed.removesuffix(EMPTY_ARGUMENT)
-        return self._queue(submitter, packed, len(packet.records), number)
+        return self._queue(submitter, packed, len(packet.records), read_at, number)
 
     def hold(self, size: int) -> None:
         """So many bytes more are unconfirmed, here or elsewhere."""
@@ -189,10 +230,15 @@ class Publisher:
             self._drained()
 
     def _queue(
-        self, submitter: Submitter, packed: bytes, record_count: int | None, number: int = 0
+        self,
+        submitter: Submitter,
+        packed: bytes,
+        record_count: int | None,
+        read_at: float,
+        number: int = 0,
     ) -> int:
         before = self._newest.get(submitter)
-        submission = _Submission(submitter, packed, record_count, number, before)
+        submission = _Submission(submitter, packed, record_count, read_at, number, before)
         self._newest[submitter] = submission
         self._pending.append(submission)
         self.hold(submission.size)
@@ -228,6 +274,8 @@ class Publisher:
             commands = [submission.written() for submission in batch]
             if batch:
                 commands.append(self._promise.command)
+                self._counters.batch_packets.observe(len(batch))
+                batch.sent_at = monotonic()
             await link.write(b"".join(commands))
 
     async def _read_replies(self, link: RedisLink) -> None:
@@ -242,7 +290,7 @@ class Publisher:
                     raise self._refusal
             self._wake_writer()
 
-    async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
+    async def _confirm_batch(self, link: RedisLink, batch: _Batch) -> None:
         """Read the batch's replies; what is left in it afterwards has an unknown fate."""
         if not batch:
             return
@@ -269,6 +317,7 @@ class Publisher:
             for submission, stored in self._stored:
                 self._confirm(submission, stored)
             self._stored.clear()
+        self._counters.redis_round_trip_s.observe(monotonic() - batch.sent_at)
 
     def _refuse(self, submission: _Submission, error: RedisError) -> None:
         """It is written again on the next connection; the first refusal is what is told."""
@@ -288,7 +337,7 @@ class Publisher:
             return
         self._counters.records_stored += stored
         self._counters.records_known += submission.record_count - stored
-        submission.submitter.confirmed(submission.record_count, submission.size)
+        submission.submitter.confirmed(submission.record_count, submission.size, submission.read_at)
 
     def _release(self, submission: _Submission) -> None:
         submission.settle()
@@ -296,8 +345,8 @@ class Publisher:
             del self._newest[submission.submitter]
         self.let_go(submission.size)
 
-    def _take_batch(self) -> deque[_Submission]:
-        batch: deque[_Submission] = deque()
+    def _take_batch(self) -> _Batch:
+        batch = _Batch()
         size = 0
         while self._pending and size < MAX_BATCH_BYTES:
             submission = self._pending.popleft()

@@ -20,6 +20,7 @@ from teltonika.codecs import (
     ServerEvent,
 )
 from teltonika.server.addresses import Peer
+from teltonika.server.counters import Unconfirmed
 
 if TYPE_CHECKING:
     from teltonika.server.listener import Listener
@@ -94,6 +95,7 @@ class Session(asyncio.Protocol):
         if self._is_paused(Pause.ALL_BYTES):  # it was read before the pause took hold
             self._held += data
             return
+        self._listener.counters.bytes_received += len(data)
         if self.imei is not None:  # the handshake's time limit is for the whole of it
             self.last_activity = self._listener.now()
         self._handle(self._connection.receive_data(data))
@@ -138,15 +140,16 @@ class Session(asyncio.Protocol):
             self._listener.session_identified(self)
         self._close_if_done()
 
-    def confirmed(self, record_count: int, size: int) -> None:
+    def confirmed(self, record_count: int, size: int, read_at: float) -> None:
         """Redis has a packet of this session, the oldest that is unconfirmed: acknowledge it."""
         self._awaited -= 1
         self._no_more_held(size)
         if self.ended:
             return
-        self.last_activity = self._listener.now()  # until now it was the device that waited
+        self.last_activity = now = self._listener.now()  # until now it was the device that waited
         self._connection.acknowledge(record_count)
         self._flush()
+        self._listener.counters.ack_latency_s.observe(now - read_at)
         self._close_if_done()
 
     def superseded(self) -> None:
@@ -234,8 +237,8 @@ class Session(asyncio.Protocol):
         for event in events:
             match event:
                 case AvlPacketReceived(packet):
-                    counters.packets += 1
-                    counters.records += len(packet.records)
+                    counters.packets[packet.codec_id] += 1
+                    counters.records[packet.codec_id] += len(packet.records)
                     self.records += len(packet.records)
                     self._submit(packet)
                 case ImeiReceived(imei, luhn_valid):
@@ -270,25 +273,26 @@ class Session(asyncio.Protocol):
         self.imei = imei
         self._luhn_valid = luhn_valid
         self.last_activity = listener.now()
-        listener.counters.handshakes_unknown += self.known is False
         reason = listener.admission.refusal(imei)
         if reason is not None:
             self._reject(reason)
             return False
         self.connection = os.urandom(8)
         self._awaited += 1
-        listener.publisher.open(self, imei)
+        listener.publisher.open(self, imei, self.last_activity)
         return True
 
     def _accepted(self) -> None:
         listener = self._listener
         listener.counters.handshakes_accepted += 1
+        listener.counters.handshakes_accepted_unknown += self.known is False
         self.last_activity = listener.now()
         labels = {} if self.known is None else {"known": self.known}
         self.say(logging.INFO, "device_connected", luhn_valid=self._luhn_valid, **labels)
 
     def _reject(self, reason: str) -> None:
         self._listener.counters.handshakes_rejected += 1
+        self._listener.counters.handshakes_rejected_unknown += self.known is False
         self._connection.reject()
         self._flush()
         self.end(f"rejected: {reason}")
@@ -296,7 +300,7 @@ class Session(asyncio.Protocol):
     def _submit(self, packet: AvlPacket) -> None:
         assert self.imei is not None
         self._awaited += 1
-        self._hold(self._listener.publisher.submit(self, self.imei, packet))
+        self._hold(self._listener.publisher.submit(self, self.imei, packet, self.last_activity))
 
     def _hold(self, size: int) -> None:
         self._unconfirmed_bytes += size
@@ -304,7 +308,7 @@ class Session(asyncio.Protocol):
             self._unconfirmed_bytes > self._listener.settings.max_unconfirmed_session_bytes
             and not self._is_paused(Pause.OWN_BYTES)
         ):
-            self._listener.counters.backpressure_pauses += 1
+            self._listener.counters.backpressure_pauses[Unconfirmed.DEVICE] += 1
             self.pause(Pause.OWN_BYTES)
 
     def _no_more_held(self, size: int) -> None:
@@ -318,7 +322,9 @@ class Session(asyncio.Protocol):
     def _flush(self) -> None:
         """The one place that writes to the socket: always whole frames."""
         if self._transport is not None:
-            self._transport.write(self._connection.data_to_send())
+            data = self._connection.data_to_send()
+            self._transport.write(data)
+            self._listener.counters.bytes_sent += len(data)
 
     def _close_if_done(self) -> None:
         if self._is_paused(Pause.ENDING) and not self._awaited and not self._held:

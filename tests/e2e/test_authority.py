@@ -28,7 +28,7 @@ def test_unknown_devices_are_labelled(valkey: OwnValkey, start_server: StartServ
     known = {line["imei"]: line["known"] for line in server.logged("device_connected")}
     assert known == {IMEI: True, OTHER: False}
     server.stop()
-    assert server.logged("stopped")[0]["handshakes_unknown"] == 1
+    assert server.logged("stopped")[0]["handshakes_accepted_unknown"] == 1
     client.close()
 
 

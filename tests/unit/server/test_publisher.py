@@ -62,7 +62,7 @@ class Session:
 
     def submit(self, number: int, *, records: int = 1) -> int:
         """A packet, known again by how much memory it takes, which is returned."""
-        size = self._publisher.submit(self, self.imei, packet(number, records))
+        size = self._publisher.submit(self, self.imei, packet(number, records), 0.0)
         self._numbers[size] = number
         return size
 
@@ -72,7 +72,7 @@ class Session:
     def superseded(self) -> None:
         self.was_superseded.set()
 
-    def confirmed(self, record_count: int, size: int) -> None:
+    def confirmed(self, record_count: int, size: int, read_at: float) -> None:
         self.when_confirmed()
         self._confirmations.put_nowait((record_count, self._numbers[size]))
 
@@ -228,7 +228,7 @@ async def test_values_that_repeated_ids_replaced_are_counted(valkey: EmbeddedVal
     publisher = publisher_for(valkey, counters=counters)
     io = IoElements.of([IoElement(1, 1, 1), IoElement(1, 2, 2)])
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=io)
-    publisher.submit(Session(publisher), IMEIS[0], as_it_comes(record, record))
+    publisher.submit(Session(publisher), IMEIS[0], as_it_comes(record, record), 0.0)
     assert counters.repeated_io_ids == 2
 
 
@@ -265,7 +265,7 @@ async def test_its_limit_counts_memory_not_what_came_on_the_wire(valkey: Embedde
     publisher = publisher_for(valkey, max_unconfirmed_bytes=100_000)
     session = Session(publisher)
     for _ in range(1000):  # 15 bytes each on the wire
-        publisher.submit(session, session.imei, as_it_comes())
+        publisher.submit(session, session.imei, as_it_comes(), 0.0)
     assert publisher.is_full
 
 
@@ -454,7 +454,7 @@ async def test_an_older_connection_is_told_that_there_is_a_newer(
     async with running(publisher) as older:
         newer = Session(publisher)
         newer.connection = b"the next"
-        publisher.open(newer, newer.imei)
+        publisher.open(newer, newer.imei, 0.0)
         older.submit(1)
         newer.submit(2)
         await newer.is_current.wait()
