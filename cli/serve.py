@@ -449,7 +449,7 @@ def _metrics_address(text: str | None) -> tuple[str, int | None]:
             f"{DEFAULTS.metrics_host}:{port}" if port.isdigit() else text, lowest_port=0
         )
     except ValueError:
-        fail(f"--metrics: {text!r} is no address such as 9100, 127.0.0.1:9100 or [::]:9100", USAGE)
+        fail(f"--metrics: {text!r} is no address such as 9527, 127.0.0.1:9527 or [::]:9527", USAGE)
 
 
 async def _serve_until_signal(settings: ServerSettings) -> None:

@@ -1,8 +1,9 @@
 """Every command and program in README and docs, run as it stands there.
 
 What takes long, or would listen where a test must not, is set from outside, by the environment
-variables that the docs name themselves: ports, directories, the demo's length. Programs that begin
-with the name of a test file are run by pytest, all of a page together.
+variables that the docs name themselves: ports, directories, the demo's length; the address of the
+metrics is put in. Programs that begin with the name of a test file are run by pytest, all of a page
+together.
 """
 
 import json
@@ -33,6 +34,7 @@ NOT_RUN = {
     "python -m benchmarks": "takes minutes; test_benchmarks runs it with --quick",
     "pytest tests/e2e/test_sent_again.py": "the suite runs it",
     "python tests/e2e/campaign.py --minutes 0.5 --seed 1": "test_campaign runs it",
+    "promtool check config deploy/prometheus.yml": "test_deploy runs it, where there is promtool",
     "python tests/e2e/campaign.py --minutes 30 --seed 7": "test_campaign runs a minute of it",
     "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",
     "pip install -e '.[test,fuzz]' && python tests/fuzz/run.py --minutes 2": ".ci/fuzz runs it",
@@ -40,6 +42,7 @@ NOT_RUN = {
 RUNNING = {
     "teltonika serve",
     "teltonika serve --udp-port 5027",
+    "teltonika serve --metrics 9527",
     f"teltonika emulate --imei {IMEI} --records 0",
 }
 """Runs already, while the page's other lines do."""
@@ -66,6 +69,7 @@ def run_program(program: list[str], text: str, directory: Path, server: ServerPr
         "TELTONIKA_DATA_DIR": str(server.data_dir),
         "REDIS_URL": server.listening["redis"],
     }
+    text = text.replace("127.0.0.1:9527", server.listening["metrics"])
     result = subprocess.run(
         [*program, text],
         cwd=directory,
@@ -93,7 +97,7 @@ def emulated(server: ServerProcess) -> Iterator[None]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, start_server: StartServer) -> None:
-    server = start_server("--udp-port", "0")
+    server = start_server("--udp-port", "0", "--metrics", "0")
     for language, text in blocks(page):
         needs_device = "teltonika send" in text or "commands:outbound" in text
         with emulated(server) if needs_device else nullcontext():
@@ -121,7 +125,7 @@ def run_block(language: str, text: str, directory: Path, server: ServerProcess) 
         case "json":
             shown = json.loads(text)
             is_status = shown.keys() == {"status", "reason", "detail"}  # of a row in Directus
-            if shown.keys() | {"udp_port"} != server.listening.keys() and not is_status:
+            if shown.keys() | {"udp_port", "metrics"} != server.listening.keys() and not is_status:
                 assert [kind for kind in KINDS if validator(kind).is_valid(shown)]
         case _:
             pytest.fail(f"nothing runs {language!r} blocks")
