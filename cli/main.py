@@ -17,6 +17,7 @@ COMMANDS = {
     "replay": "Play the device's side of captured sessions.",
     "send": "Send a command to a connected device, print its answer.",
     "devices": "List the connected devices.",
+    "tail": "Follow the records of devices as they are stored.",
     "decode": "Show what stands in hex, a capture or a log, to the byte.",
     "io": "Look up IO elements: names, bytes, units.",
 }

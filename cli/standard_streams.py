@@ -27,9 +27,13 @@ def standard_streams() -> Iterator[None]:
             sys.stderr.write(f"teltonika: cannot write the output: {error.strerror}\n")
         elif error.errno != errno.EPIPE:  # whoever reads has read enough
             raise
-        # what is still buffered must not fail again while the interpreter ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(FAILED)
+
+
+def discard_output() -> None:
+    """What is still buffered must not fail again while the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_missing() -> None:

@@ -71,9 +71,11 @@ def describe(
 def describe_record(io: Iterable[IoElement], model: str | None = None) -> list[IoMeaning | None]:
     """`describe` for each element of a record, in order; both halves of an ICCID have it whole.
 
+    A width of 0 is one that is not known.
+
     Raises ValueError as `describe` does.
     """
-    meanings = [describe(element.id, element.value, element.width, model) for element in io]
+    meanings = [describe(element.id, element.value, element.width or None, model) for element in io]
     iccid = _iccid(meaning for meaning in meanings if meaning is not None)
     if not iccid:
         return meanings

@@ -1,0 +1,99 @@
+"""A connection to Redis for who watches: it is made again when it breaks, and says so."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
+
+from teltonika.server.errors import RedisUnavailableError
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink
+from teltonika.server.refusals import can_change, in_words
+
+AnswerT = TypeVar("AnswerT")
+
+SHORTEST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+MAX_EXPONENT = 10
+
+
+async def _nothing(_: RedisLink) -> None:
+    pass
+
+
+class LastingLink:
+    """`ask` as often as you like, one question at a time; ``async with`` closes it.
+
+    ``told`` is called with a sentence when Redis goes away, and when it is back. ``opened`` is done
+    on each new connection before the first question.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        told: Callable[[str], None],
+        opened: Callable[[RedisLink], Awaitable[None]] = _nothing,
+    ) -> None:
+        self._redis_url = redis_url
+        self._told = told
+        self._opened = opened
+        self._link: RedisLink | None = None
+        self._has_worked = False
+        self._failures = 0
+        """In a row."""
+        self._backoff = ExponentialWithJitterBackoff(base=SHORTEST_PAUSE_S, cap=LONGEST_PAUSE_S)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close()
+
+    async def ask(
+        self,
+        question: Callable[[RedisLink], Awaitable[AnswerT]],
+        timeout_s: float = REPLY_TIMEOUT_S,
+    ) -> AnswerT:
+        """The answer, after however many connections.
+
+        Raises RedisUnavailableError when the very first question fails, and when waiting does not
+        help.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    link = self._link or await self._open()
+                    answer = await question(link)
+            except (RedisError, OSError) as error:
+                await self._close()
+                reason = in_words(error)
+                if not (self._has_worked and can_change(error)):
+                    raise RedisUnavailableError(f"Redis: {reason}") from error
+                if not self._failures:
+                    self._told(f"Redis is away: {reason}; trying again until it is back")
+                self._failures += 1
+            else:
+                self._has_worked = True
+                if self._failures:
+                    self._failures = 0
+                    self._told("Redis is back")
+                return answer
+            await asyncio.sleep(self._backoff.compute(min(self._failures, MAX_EXPONENT)))
+
+    async def _open(self) -> RedisLink:
+        link = self._link = RedisLink(self._redis_url)
+        await link.connect()
+        await self._opened(link)
+        return link
+
+    async def _close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
