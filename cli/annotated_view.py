@@ -8,9 +8,10 @@ from itertools import zip_longest
 
 import typer
 
-from teltonika.cli.output import printable, shows_colours
+from teltonika.cli.output import shows_colours
 from teltonika.codecs.annotation_reader import Field
 from teltonika.codecs.findings import FoundError
+from teltonika.codecs.printable import printable
 
 _BYTES_IN_ROW = 8
 _MOST_BYTES = 512

@@ -13,8 +13,9 @@ from teltonika.cli.emulate_profile import profile_from
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.numbers import a_number
-from teltonika.cli.output import print_json, printable
+from teltonika.cli.output import print_json
 from teltonika.codecs import parse_imei
+from teltonika.codecs.printable import printable
 from teltonika.emulator.conformance import (
     FIRST_IMEI,
     SUITE,

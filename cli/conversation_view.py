@@ -5,13 +5,7 @@ from collections import Counter, defaultdict
 
 import typer
 
-from teltonika.cli.finding_text import (
-    ACK_COLOUR,
-    PACKET_COLOUR,
-    ack_text,
-    describe,
-    describe_packet,
-)
+from teltonika.cli.finding_text import ACK_COLOUR, PACKET_COLOUR, describe
 from teltonika.cli.output import shows_colours
 from teltonika.codecs.captures import (
     CaptureDecoder,
@@ -24,6 +18,7 @@ from teltonika.codecs.captures import (
     moment,
 )
 from teltonika.codecs.errors import ErrorCode
+from teltonika.codecs.finding_text import ack_text, describe_packet
 from teltonika.codecs.findings import FoundAck, FoundError
 from teltonika.codecs.records import AvlPacket
 from teltonika.codecs.registry import CODECS

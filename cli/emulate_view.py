@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from teltonika.cli.output import printable
+from teltonika.codecs.printable import printable
 from teltonika.emulator import DeviceObserver, EmulatedDevice
 
 

@@ -34,10 +34,3 @@ def shows_colours() -> bool:
 def _ascii(line: str) -> str:
     """JSON in ASCII alone, for an output that holds no more: other characters stand in strings."""
     return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in line)
-
-
-def printable(text: str) -> str:
-    r"""``text`` without what a terminal would obey: a control character becomes ``\x1b``."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

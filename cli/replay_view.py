@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from teltonika.cli.output import print_json, printable
+from teltonika.cli.output import print_json
 from teltonika.codecs.captures import Capture, CapturedSession
+from teltonika.codecs.printable import printable
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.emulator.replay import ReplayObserver, ReplayResult, Script, SessionResult
 

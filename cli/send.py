@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.numbers import a_number
-from teltonika.cli.output import print_json, printable
+from teltonika.cli.output import print_json
 from teltonika.cli.redis_options import (
     DEFAULTS,
     DataDirOption,
@@ -19,6 +19,7 @@ from teltonika.cli.redis_options import (
     redis_url,
 )
 from teltonika.codecs import COMMAND_CODECS, parse_imei
+from teltonika.codecs.printable import printable
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.client import TERMINAL, CommandClient, NotConnectedError
 from teltonika.server.command import MAX_TIMEOUT_S, CommandEntry

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from teltonika.cli.output import printable, write_json
+from teltonika.cli.output import write_json
 from teltonika.codecs import IoElement, IoMeaning, describe_record
+from teltonika.codecs.printable import printable
 from teltonika.server.follow import StreamEntry
 from teltonika.server.telemetry import TelemetryRecord, read_entry
 

@@ -125,6 +125,11 @@ class ServerConnection(_Connection):
         self._framer = Framer(max_packet_size)
         self._codecs = codecs
 
+    @property
+    def unfinished(self) -> bytes:
+        """What has come of the handshake or packet that is not all there yet."""
+        return self._framer.unfinished
+
     def receive_data(self, data: bytes) -> list[ServerEvent]:
         """Events of all that is whole now. Never raises for what a device sends.
 

@@ -214,6 +214,11 @@ class Framer:
         self._broken = False
         self._buffer: bytearray | None = None  # an idle connection costs no buffer
 
+    @property
+    def unfinished(self) -> bytes:
+        """What has come of the handshake or packet that is not all there yet."""
+        return b"" if self._buffer is None else bytes(self._buffer)
+
     def receive_data(self, data: bytes) -> list[FrameEvent]:
         """Events of all that is whole now, in order; empty while more bytes are needed."""
         if self._broken:

@@ -31,6 +31,7 @@ from teltonika.codecs import (
     FramingError,
 )
 from teltonika.codecs.framing import decode_data
+from teltonika.codecs.transport import Side, Transport
 from teltonika.codecs.udp import (
     ENVELOPE_SIZE,
     Datagram,
@@ -45,6 +46,7 @@ from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
 from teltonika.server.peer_log import PeerLog
 from teltonika.server.publisher import Publisher
+from teltonika.server.trace import Tracer
 
 Address = tuple[Any, ...]
 """As a socket names it: host and port, with IPv6 more."""
@@ -81,7 +83,15 @@ class DatagramSource:
         self.imei = imei
 
     def answer(self, answer: bytes) -> None:
+        self.trace(Side.SERVER, answer)
         self._socket.answer(answer, self._address)
+
+    def trace(self, sender: Side, datagram: bytes) -> None:
+        """Tell of it, if the device is traced."""
+        tracer = self._intake.tracer
+        if self.imei is not None and self.imei in tracer.imeis:
+            peer = str(Peer.at(self._address))
+            tracer.tell(sender, datagram, self.imei, peer, Transport.UDP)
 
     def hold(self, size: int) -> None:
         """So many bytes more wait to be stored, and not by the publisher."""
@@ -153,9 +163,11 @@ class DatagramIntake:
         commands: CommandDispatcher,
         peer_log: PeerLog,
         counters: Counters,
+        tracer: Tracer,
     ) -> None:
         self.publisher = publisher
         self.peer_log = peer_log
+        self.tracer = tracer
         self._max_size = settings.max_packet_size
         self._max_device_bytes = settings.max_unconfirmed_session_bytes
         self._admission = admission
@@ -180,6 +192,7 @@ class DatagramIntake:
             self._check_size(data)
             datagram = decode_datagram(data)
             source.imei = datagram.imei
+            source.trace(Side.DEVICE, data)
             if not self._may_send(source, datagram.imei) or self._waits(datagram, source):
                 return
             content = decode_data(datagram.data, ENVELOPE_SIZE)

@@ -120,13 +120,14 @@ class Instance:
         async with self._shown() as metrics:
             await self._run(stop, lambda tcp, udp: on_listening(Ports(tcp, udp, metrics)))
         self._listener.peer_log.flush()
+        self._listener.tracer.flush()
         log.info("stopped", **dict(self._counters.as_fields()))
 
     async def _run(
         self, stop: asyncio.Event, on_listening: Callable[[int, int | None], None]
     ) -> None:
         listener = self._listener
-        async with background(listener.publisher.run(), listener.watch()):
+        async with background(listener.publisher.run(), listener.watch(), listener.tracer.run()):
             listener.bind()
             try:
                 async with background(self._writer.run(), self._registry.run()):

@@ -46,6 +46,15 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.allowed}:changed"
 
     @property
+    def traced(self) -> str:
+        """Set: the IMEIs of devices whose frames are logged."""
+        return f"{self.prefix}devices:traced"
+
+    def traced_frames(self, imei: str) -> str:
+        """Channel: those frames as they pass, each as JSON."""
+        return f"{self.traced}:frames:{imei}"
+
+    @property
     def registry(self) -> str:
         """Hash: IMEI to the id of the instance that holds its connection."""
         return f"{self.prefix}connections:registry"
@@ -78,7 +87,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{_tagged(self.responses)}:command:{command_id}"
 
     def together(self, instance_id: str) -> tuple[tuple[str, ...], ...]:
-        """All keys of an instance; those in one tuple are used in one call."""
+        """All keys that an instance can't do without; those in one tuple are used in one call."""
         return (
             (self.telemetry, self.dedupe),
             (self.messages,),

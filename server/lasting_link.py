@@ -54,12 +54,17 @@ class LastingLink:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._close()
+        await self.close()
+
+    async def close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
 
     async def ask(
         self,
         question: Callable[[RedisLink], Awaitable[AnswerT]],
-        timeout_s: float = REPLY_TIMEOUT_S,
+        timeout_s: float | None = REPLY_TIMEOUT_S,
     ) -> AnswerT:
         """The answer, after however many connections.
 
@@ -72,7 +77,7 @@ class LastingLink:
                     link = self._link or await self._open()
                     answer = await question(link)
             except (RedisError, OSError) as error:
-                await self._close()
+                await self.close()
                 reason = in_words(error)
                 if not (self._has_worked and can_change(error)):
                     raise RedisUnavailableError(f"Redis: {reason}") from error
@@ -92,8 +97,3 @@ class LastingLink:
         await link.connect()
         await self._opened(link)
         return link
-
-    async def _close(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()

@@ -20,6 +20,7 @@ from teltonika.server.publisher import Publisher
 from teltonika.server.session import Pause, Session
 from teltonika.server.silence_watch import SilenceWatch
 from teltonika.server.tls import ServerTls
+from teltonika.server.trace import Tracer
 from teltonika.server.udp import UdpPort
 
 log = structlog.get_logger()
@@ -91,9 +92,22 @@ class Listener:
         self.admission = Admission(
             self.allow_list, strict=settings.strict, require_luhn=settings.require_luhn
         )
+        self.tracer = Tracer(
+            redis_url,
+            settings.keys,
+            instance_id,
+            settings.max_packet_size,
+            self._traced_devices_changed,
+        )
         self.commands = CommandDispatcher(self._by_imei, ledger, settings, instance_id, counters)
         self._datagrams = DatagramIntake(
-            settings, self.publisher, self.admission, self.commands, self.peer_log, counters
+            settings,
+            self.publisher,
+            self.admission,
+            self.commands,
+            self.peer_log,
+            counters,
+            self.tracer,
         )
         self._udp = UdpPort(self._datagrams)
         self._draining = False
@@ -239,6 +253,10 @@ class Listener:
         for session in [s for s in self._sessions if s.connection and not s.known]:
             self.counters.allow_list_evictions += 1
             session.abort("taken off the allow-list")
+
+    def _traced_devices_changed(self) -> None:
+        for session in self._sessions:
+            session.traced_devices_changed()
 
     # -- the publisher calls these ---------------------------------------------------------
 

@@ -21,6 +21,7 @@ from teltonika.codecs import (
 )
 from teltonika.server.addresses import Peer
 from teltonika.server.counters import Unconfirmed
+from teltonika.server.trace import SessionTrace
 
 if TYPE_CHECKING:
     from teltonika.server.listener import Listener
@@ -59,6 +60,7 @@ class Session(asyncio.Protocol):
         "last_activity",
         "peer",
         "records",
+        "trace",
     )
 
     def __init__(self, listener: "Listener", peer: Peer) -> None:
@@ -82,6 +84,8 @@ class Session(asyncio.Protocol):
         """When bytes came last, on the loop's clock; until the IMEI came: when it connected."""
         self.records = 0
         """AVL records received."""
+        self.trace: SessionTrace | None = None
+        """Where every frame is told to, while the device is traced."""
 
     # -- asyncio calls these ---------------------------------------------------------------
 
@@ -98,6 +102,11 @@ class Session(asyncio.Protocol):
         self._listener.counters.bytes_received += len(data)
         if self.imei is not None:  # the handshake's time limit is for the whole of it
             self.last_activity = self._listener.now()
+        elif self._listener.tracer.imeis:
+            begin = self._listener.tracer.at_handshake
+            self.trace = begin(self._connection.unfinished, data, str(self.peer))
+        if self.trace is not None:
+            self.trace.received(data)
         self._handle(self._connection.receive_data(data))
 
     def eof_received(self) -> bool:
@@ -108,6 +117,8 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
+        if self.trace is not None:
+            self.trace.ended()
         self._log_end("connection lost" if exc is None else f"connection lost: {exc}")
         self._listener.session_closed(self)
 
@@ -173,6 +184,15 @@ class Session(asyncio.Protocol):
         """Hand a command to the socket, as one whole frame."""
         self._connection.send_command(message)
         self._flush()
+
+    def traced_devices_changed(self) -> None:
+        """Begin to trace, or end it, if this device is one of them."""
+        tracer = self._listener.tracer
+        if self.imei is None or self.imei not in tracer.imeis:
+            self.trace = None
+        elif self.trace is None and not self.ended:
+            unfinished = self._connection.unfinished
+            self.trace = tracer.begin(self.imei, str(self.peer), unfinished)
 
     @property
     def known(self) -> bool | None:
@@ -323,6 +343,8 @@ class Session(asyncio.Protocol):
         """The one place that writes to the socket: always whole frames."""
         if self._transport is not None:
             data = self._connection.data_to_send()
+            if self.trace is not None:
+                self.trace.sent(data)
             self._transport.write(data)
             self._listener.counters.bytes_sent += len(data)
 

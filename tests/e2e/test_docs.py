@@ -48,7 +48,7 @@ RUNNING = {
 """Runs already, while the page's other lines do."""
 DIRECTUS = ("// ", "# forward_statuses.py\n")
 """How the blocks begin that test_directus runs."""
-NEED_DEVICE = ("teltonika send", "commands:outbound", "teltonika tail")
+NEED_DEVICE = ("teltonika send", "commands:outbound", "teltonika tail", "teltonika trace")
 INSTALL = "pip install . && "
 """Whoever runs the tests has installed it."""
 
@@ -163,7 +163,7 @@ def test_every_command_explains_itself() -> None:
     top = subprocess.run([TELTONIKA, "--help"], capture_output=True, text=True, check=True).stdout
     for command in (
         *("serve", "emulate", "conform", "replay"),
-        *("send", "devices", "tail", "decode", "demo"),
+        *("send", "devices", "tail", "trace", "decode", "demo"),
     ):
         assert command in top
         page = subprocess.run(

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import IMEI, SAMPLES, Sample, of_kind, sample
 
+from teltonika.codecs import MAX_PACKET_SIZE
 from teltonika.codecs.udp import ANSWER_SIZE, MIN_DATAGRAM_SIZE
 from teltonika.server.authority import Admission
 from teltonika.server.command_dispatcher import CommandDispatcher
@@ -27,6 +28,7 @@ from teltonika.server.peer_log import PeerLog
 from teltonika.server.publisher import Publisher
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
+from teltonika.server.trace import Tracer
 
 STREAM = "telemetry:teltonika"
 NOWHERE = "unix:///nowhere"
@@ -73,6 +75,7 @@ class Parts:
             CommandDispatcher({}, ledger, given_settings, "here", self.counters),
             PeerLog(1, self.counters),
             self.counters,
+            Tracer(redis_url, keys, "here", MAX_PACKET_SIZE, lambda: None),
         )
 
     def send(self, data: bytes, address: Address = HERE) -> None:
