@@ -13,10 +13,11 @@ from rich.text import Text
 from typer.core import TyperOption
 
 from teltonika.cli.known_variables import UnknownVariable, unknown_variables
-from teltonika.cli.output import print_json, printable
+from teltonika.cli.output import print_json
 from teltonika.cli.redis_options import has_password
 from teltonika.cli.serve import serve_settings
 from teltonika.cli.shared_options import with_options_of
+from teltonika.codecs.printable import printable
 from teltonika.server import ServerSettings
 from teltonika.server.redis_link import redacted_url
 

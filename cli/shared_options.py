@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from inspect import Parameter, Signature, signature
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 ReadT = TypeVar("ReadT")
 OwnP = ParamSpec("OwnP")
@@ -21,9 +21,11 @@ def with_options_of(
         _, *own = signature(command, eval_str=True).parameters.values()
         parameters = [*shared.values(), *(one for one in own if one.name not in shared)]
 
+        call = cast("Callable[..., None]", command)  # with options that no type can name
+
         def run(**given: object) -> None:
             settings = read(**{name: given[name] for name in shared})
-            command(settings, **{one.name: given[one.name] for one in own})  # type: ignore[arg-type]
+            call(settings, **{one.name: given[one.name] for one in own})
 
         run.__name__ = command.__name__
         run.__doc__ = command.__doc__
