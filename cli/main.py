@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": "See it work: a server, its Valkey and a few devices.",
     "serve": "Store what devices send on a Redis stream, then acknowledge.",
     "config": "Show the settings that serve would have, and from where.",
+    "doctor": "Find what is wrong with a server's set-up.",
     "emulate": "Be a device, or a fleet, for any server.",
     "conform": "Test any server against the protocol.",
     "replay": "Play the device's side of captured sessions.",

@@ -147,7 +147,7 @@ async def _redis(settings: ServerSettings, instance_id: str) -> AsyncIterator[tu
         keys = settings.keys.together(instance_id)
         yield settings.redis_url, await _check_redis(settings.redis_url, settings, keys)
         return
-    promise = _promise_of_ours(settings.durability)
+    promise = promise_of_ours(settings.durability)
     embedded = EmbeddedValkey(settings.data_dir / SUBDIRECTORY)
     await embedded.start()
     try:
@@ -172,7 +172,7 @@ async def _check_redis(
     while True:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(url) as link:
-                await _check_keys(link, url, keys)
+                await check_keys(link, url, keys)
                 return await check_durability(link, settings.durability, settings.replicas)
         except TimeoutError:
             raise RedisUnavailableError(
@@ -189,7 +189,7 @@ async def _check_redis(
         await asyncio.sleep(LOADING_PAUSE_S)
 
 
-async def _check_keys(link: RedisLink, url: str, keys: tuple[tuple[str, ...], ...]) -> None:
+async def check_keys(link: RedisLink, url: str, keys: tuple[tuple[str, ...], ...]) -> None:
     """Whether this Redis has all keys; a node of a cluster may not."""
     for names in keys:
         try:
@@ -202,7 +202,7 @@ async def _check_keys(link: RedisLink, url: str, keys: tuple[tuple[str, ...], ..
             ) from None
 
 
-def _promise_of_ours(wanted: Durability | None) -> Promise:
+def promise_of_ours(wanted: Durability | None) -> Promise:
     """The embedded Valkey syncs before it confirms, whatever is asked; it has no replicas."""
     if wanted is Durability.REPLICA:
         raise WeakRedisError(

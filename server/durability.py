@@ -64,22 +64,15 @@ async def check_durability(link: RedisLink, wanted: Durability | None, replicas:
     One that was asked for, and that it cannot keep, raises WeakRedisError. Where none was asked
     for it is the best of memory and fsync, with a warning if that is memory.
     """
-    config = await _read_config(link)
+    config = await read_config(link)
     weaknesses = []
-    if config.get("maxmemory", "0") != "0" and config.get("maxmemory-policy") != "noeviction":
-        policy = config.get("maxmemory-policy")
-        weaknesses.append(
-            f"it evicts keys when its memory is full (maxmemory-policy {policy}): set noeviction"
-        )
-    never_on_disk = await _why_never_on_disk(link, config)
+    if evicting := why_evicting(config):
+        weaknesses.append(evicting)
+    never_on_disk = await why_never_on_disk(link, config)
     if wanted is Durability.FSYNC and never_on_disk:
         weaknesses.append(never_on_disk)
-    if wanted is Durability.REPLICA:
-        connected = await _connected_replicas(link)
-        if connected < replicas:
-            weaknesses.append(
-                f"it has {connected} connected replicas, and {replicas} are asked for"
-            )
+    if wanted is Durability.REPLICA and (too_few := await why_too_few_replicas(link, replicas)):
+        weaknesses.append(too_few)
     if wanted is None:
         wanted = Durability.FSYNC
         if never_on_disk or not config:
@@ -94,7 +87,7 @@ async def check_durability(link: RedisLink, wanted: Durability | None, replicas:
     return promise_of(wanted, replicas)
 
 
-async def _read_config(link: RedisLink) -> dict[str, str]:
+async def read_config(link: RedisLink) -> dict[str, str]:
     """What matters of Redis' settings; empty if it does not tell."""
     config: dict[str, str] = {}
     for name in ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy"):
@@ -107,7 +100,15 @@ async def _read_config(link: RedisLink) -> dict[str, str]:
     return config
 
 
-async def _why_never_on_disk(link: RedisLink, config: dict[str, str]) -> str:
+def why_evicting(config: dict[str, str]) -> str:
+    """Why what was acknowledged may be thrown away; empty if it is not."""
+    policy = config.get("maxmemory-policy")
+    if config.get("maxmemory", "0") == "0" or policy == "noeviction":
+        return ""
+    return f"it evicts keys when its memory is full (maxmemory-policy {policy}): set noeviction"
+
+
+async def why_never_on_disk(link: RedisLink, config: dict[str, str]) -> str:
     """Why nobody can wait for a write to be on disk; empty if one can."""
     if config.get("appendonly", "yes") != "yes":
         return "it keeps no append-only file: set appendonly yes, or choose --durability memory"
@@ -126,10 +127,16 @@ async def _why_never_on_disk(link: RedisLink, config: dict[str, str]) -> str:
     return ""
 
 
-async def _connected_replicas(link: RedisLink) -> int:
-    info = cast(bytes, await link.execute("INFO", "replication")).decode()
-    for line in info.splitlines():
-        name, _, value = line.partition(":")
-        if name == "connected_slaves":
-            return int(value)
-    return 0
+async def why_too_few_replicas(link: RedisLink, wanted: int) -> str:
+    """Why so many replicas cannot have a write; empty if they can."""
+    info = parse_info(cast(bytes, await link.execute("INFO", "replication")))
+    connected = int(info.get("connected_slaves", "0"))
+    if connected >= wanted:
+        return ""
+    return f"it has {connected} connected replicas, and {wanted} are asked for"
+
+
+def parse_info(reply: bytes) -> dict[str, str]:
+    """A reply to INFO."""
+    pairs = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
+    return {name: value for name, colon, value in pairs if colon}

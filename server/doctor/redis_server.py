@@ -1,0 +1,210 @@
+"""What a Redis promises, has room for, and lets this user do."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import cast
+
+from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
+
+from teltonika.server.app import CHECK_TIMEOUT_S, check_keys
+from teltonika.server.config import ServerSettings
+from teltonika.server.doctor.finding import Finding, failure, ok, warning
+from teltonika.server.doctor.rights import check_rights
+from teltonika.server.durability import (
+    Durability,
+    parse_info,
+    read_config,
+    why_evicting,
+    why_never_on_disk,
+    why_too_few_replicas,
+)
+from teltonika.server.errors import RedisUnavailableError
+from teltonika.server.redis_link import RedisLink, open_link, redacted_url
+from teltonika.server.refusals import in_words
+
+RECOMMENDED = (7, 2)
+"""Since then a client can wait for a write to be on disk."""
+NEARLY_FULL = 0.8
+FULL = 0.95
+CLOCK_DIFFERENCE_S = 2.0
+
+Info = dict[str, str]
+
+
+async def check_redis(
+    url: str, settings: ServerSettings, instance_id: str, tell: Callable[[Finding], None]
+) -> None:
+    """All that can be found out on one connection; it ends where the connection does."""
+    where = redacted_url(url)
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(url) as link:
+            await _check(link, url, settings, instance_id, tell)
+    except TimeoutError:
+        found = f"no answer from {where} in {CHECK_TIMEOUT_S:g} s"
+        tell(failure("redis", found, "see whether it runs, and what it is busy with"))
+    except BusyLoadingError:
+        tell(
+            warning(
+                "redis", f"{where} is loading its data", "wait: a server that starts waits, too"
+            )
+        )
+    except (RedisError, OSError) as error:
+        tell(
+            failure(
+                "redis",
+                f"cannot use the Redis at {where}: {in_words(error)}",
+                "see whether it runs, listens there, and takes this user and password",
+            )
+        )
+
+
+async def _check(
+    link: RedisLink,
+    url: str,
+    settings: ServerSettings,
+    instance_id: str,
+    tell: Callable[[Finding], None],
+) -> None:
+    started = time.perf_counter()
+    await link.execute("PING")
+    answered_ms = (time.perf_counter() - started) * 1000
+    tell(ok("redis", f"{redacted_url(url)} answers in {answered_ms:.1f} ms"))
+    info = await _info(link)
+    if info:
+        tell(_check_version(info))
+        tell(_check_role(info))
+        tell(_check_memory(info))
+    tell(await _check_cluster(link, url, settings, instance_id, info))
+    config = await read_config(link)
+    if config:
+        tell(await _check_disk(link, settings.durability, config, info))
+        tell(_check_eviction(settings.durability, config))
+    else:
+        tell(
+            warning(
+                "append-only-file",
+                "this Redis does not tell its settings (CONFIG GET)",
+                "allow it, or name a --durability that you know it keeps",
+            )
+        )
+    if settings.durability is Durability.REPLICA:
+        tell(await _check_replicas(link, settings.replicas))
+    tell(await _check_clock(link))
+    tell(await check_rights(link, settings, instance_id))
+
+
+async def _info(link: RedisLink) -> Info:
+    """Empty if it may not be asked for; the rights tell of it."""
+    try:
+        return parse_info(cast(bytes, await link.execute("INFO")))
+    except NoPermissionError:
+        return {}
+
+
+def _check_version(info: Info) -> Finding:
+    version = info.get("redis_version", "0")
+    found = f"Redis {version}"
+    if "valkey_version" in info:
+        found = f"Valkey {info['valkey_version']}"
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers >= RECOMMENDED:
+        return ok("version", found)
+    return warning(
+        "version",
+        f"{found} cannot say when a write is on disk",
+        "Redis 7.2 or later, or Valkey; else a crash of Redis loses what was acknowledged",
+    )
+
+
+def _check_role(info: Info) -> Finding:
+    if info.get("role") != "slave":
+        return ok("role", "it is a primary")
+    primary = f"{info.get('master_host')}:{info.get('master_port')}"
+    return failure("role", f"it is a replica of {primary}", "name the primary with --redis")
+
+
+def _check_memory(info: Info) -> Finding:
+    used, limit = int(info.get("used_memory", "0")), int(info.get("maxmemory", "0"))
+    total = int(info.get("total_system_memory", "0"))
+    bound, what = (limit, "maxmemory") if limit else (total, "the machine's memory")
+    if not bound:
+        return ok("memory", f"{used >> 20} MiB are in use")
+    share = used / bound
+    found = f"{used >> 20} MiB are in use, {share:.0%} of {what} ({bound >> 20} MiB)"
+    if share < NEARLY_FULL:
+        return ok("memory", found)
+    advice = "give it more, or lower --stream-maxlen: when it is full nothing is acknowledged"
+    return (failure if share >= FULL else warning)("memory", found, advice)
+
+
+async def _check_cluster(
+    link: RedisLink, url: str, settings: ServerSettings, instance_id: str, info: Info
+) -> Finding:
+    try:
+        await check_keys(link, url, settings.keys.together(instance_id))
+    except RedisUnavailableError as error:
+        found, _, advice = str(error).partition(": give ")
+        return failure("cluster", found, f"give {advice}")
+    except NoPermissionError:
+        return warning(
+            "cluster", "the keys cannot be looked for: this user may not", "see the rights"
+        )
+    if info.get("cluster_enabled") == "1":
+        return ok("cluster", "this node of a cluster has all keys")
+    return ok("cluster", "it is no cluster")
+
+
+async def _check_disk(
+    link: RedisLink, wanted: Durability | None, config: dict[str, str], info: Info
+) -> Finding:
+    check = "append-only-file"
+    if "err" in (info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status")):
+        return failure(
+            check,
+            "the last write or rewrite of the append-only file has failed",
+            "see Redis' log; its disk may be full",
+        )
+    settings = f"appendonly {config.get('appendonly')}, appendfsync {config.get('appendfsync')}"
+    reason = await why_never_on_disk(link, config)
+    if not reason:
+        return ok(check, settings)
+    if wanted is Durability.FSYNC:
+        return failure(check, f"--durability fsync cannot be kept ({settings})", reason)
+    if wanted is Durability.MEMORY:
+        return ok(check, f"{settings}; --durability memory does not need it")
+    return warning(check, f"what is acknowledged may be lost with Redis ({settings})", reason)
+
+
+def _check_eviction(wanted: Durability | None, config: dict[str, str]) -> Finding:
+    reason = why_evicting(config)
+    found = f"maxmemory-policy {config.get('maxmemory-policy')}"
+    if config.get("maxmemory", "0") == "0":
+        found += ", without a maxmemory"
+    if not reason:
+        return ok("eviction", found)
+    return (failure if wanted else warning)(
+        "eviction", f"{found}: what was acknowledged may be thrown away", reason
+    )
+
+
+async def _check_replicas(link: RedisLink, wanted: int) -> Finding:
+    reason = await why_too_few_replicas(link, wanted)
+    if not reason:
+        return ok("replicas", f"{wanted} or more are connected")
+    return failure("replicas", reason, "start them, or lower --replicas")
+
+
+async def _check_clock(link: RedisLink) -> Finding:
+    before_ns = time.time_ns()
+    reply = cast("list[bytes]", await link.execute("TIME"))
+    middle = (before_ns + time.time_ns()) / 2e9
+    difference_s = int(reply[0]) + int(reply[1]) / 1e6 - middle
+    found = f"Redis' clock is {abs(difference_s):.1f} s {'ahead' if difference_s > 0 else 'behind'}"
+    if abs(difference_s) < CLOCK_DIFFERENCE_S:
+        return ok("redis-clock", found)
+    return warning(
+        "redis-clock",
+        f"{found}: commands expire too early or too late",
+        "keep both machines' clocks right with NTP (chrony, timesyncd)",
+    )

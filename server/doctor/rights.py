@@ -1,0 +1,159 @@
+"""What the server does in Redis, and whether this user may (ACL).
+
+Redis looks at a user's rights when it queues a command of a transaction. So every command is queued
+with the server's own keys, and the transaction then given up: nothing is executed.
+"""
+
+from typing import NamedTuple
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from teltonika.server.authority import Authority
+from teltonika.server.command_ledger import GROUP
+from teltonika.server.config import ServerSettings
+from teltonika.server.doctor.finding import Finding, failure, ok, warning
+from teltonika.server.durability import Durability
+from teltonika.server.keys import Keys
+from teltonika.server.redis_link import RedisLink
+
+
+class Use(NamedTuple):
+    """A command as the server gives it, and whether the server is of use without."""
+
+    words: tuple[str, ...]
+    needed: bool = True
+
+    @property
+    def named(self) -> str:
+        """Command and first key, for a person."""
+        return " ".join(self.words[:2])
+
+
+def uses(settings: ServerSettings, instance_id: str) -> list[Use]:
+    """Every command that a server with these settings gives, also those of its scripts."""
+    keys = settings.keys
+    outbound = keys.outbound(instance_id)
+    found = [
+        *_telemetry(keys),
+        *_commands(keys, outbound),
+        *_registry(keys, instance_id),
+        ("TIME",),
+        ("SCRIPT", "LOAD", "return 0"),
+    ]
+    if settings.authority is Authority.ALLOW_LIST:
+        found += [("SSCAN", keys.allowed, "0"), ("SUBSCRIBE", keys.allowed_changed)]
+    if settings.durability is Durability.REPLICA:
+        found.append(("WAIT", "0", "1"))
+    elif settings.durability is not Durability.MEMORY:
+        found.append(("WAITAOF", "0", "0", "1"))
+    better = [("INFO",), ("CLIENT", "ID"), ("CLIENT", "KILL", "ID", "0")]
+    better.append(("CONFIG", "GET", "appendonly"))
+    return [*map(Use, found), *(Use(words, needed=False) for words in better)]
+
+
+def _telemetry(keys: Keys) -> list[tuple[str, ...]]:
+    return [
+        ("EVALSHA", "0" * 40, "2", keys.telemetry, keys.dedupe),
+        ("XADD", keys.telemetry, "MAXLEN", "~", "1", "*", "ts", ""),
+        ("XADD", keys.messages, "MAXLEN", "~", "1", "*", "ts", ""),
+        ("HGET", keys.dedupe, "0"),
+        ("HSET", keys.dedupe, "0", ""),
+        ("HDEL", keys.dedupe, "0"),
+        ("HSCAN", keys.dedupe, "0"),
+        ("GETSET", keys.dedupe_swept, "0"),
+    ]
+
+
+def _commands(keys: Keys, outbound: str) -> list[tuple[str, ...]]:
+    command = keys.command("0")
+    return [
+        ("EVALSHA", "0" * 40, "2", keys.responses, command),
+        ("XADD", keys.responses, "MAXLEN", "~", "1", "*", "ts", ""),
+        ("HMGET", command, "state"),
+        ("HSET", command, "state", ""),
+        ("EXPIRE", command, "1"),
+        ("XGROUP", "CREATE", outbound, GROUP, "0", "MKSTREAM"),
+        ("XREADGROUP", "GROUP", GROUP, "0", "STREAMS", outbound, ">"),
+        ("XACK", outbound, GROUP, "0-1"),
+        ("XDEL", outbound, "0-1"),
+        ("XRANGE", outbound, "-", "+"),
+        ("XLEN", outbound),
+        ("EXISTS", outbound),
+        ("DEL", outbound),
+    ]
+
+
+def _registry(keys: Keys, instance_id: str) -> list[tuple[str, ...]]:
+    heartbeat = keys.heartbeat(instance_id)
+    of_all = (keys.registry, keys.connected_since, keys.runs)
+    return [
+        ("EVALSHA", "0" * 40, "3", *of_all),
+        *(("HSET", key, "0", "") for key in of_all),
+        *(("HDEL", key, "0") for key in of_all),
+        ("HGET", keys.registry, "0"),
+        ("HGET", keys.runs, "0"),
+        ("HSETNX", keys.registry, "0", ""),
+        ("HSCAN", keys.registry, "0"),
+        ("HGETALL", keys.runs),
+        ("SET", heartbeat, "", "EX", "1"),
+        ("GET", heartbeat),
+        ("EXISTS", heartbeat),
+        ("DEL", heartbeat),
+    ]
+
+
+async def check_rights(link: RedisLink, settings: ServerSettings, instance_id: str) -> Finding:
+    """Which of the commands this user may not give. Raises RedisError or OSError for the link."""
+    try:
+        await link.execute("MULTI")
+    except NoPermissionError:
+        return warning(
+            "rights",
+            "they cannot be looked at: this user may not give MULTI",
+            "allow +multi +discard for this check",
+        )
+    forbidden: list[tuple[Use, str]] = []
+    wanted = uses(settings, instance_id)
+    for use in wanted:
+        try:
+            await link.execute(*use.words)
+        except NoPermissionError as error:
+            forbidden.append((use, str(error)))
+        except ResponseError:
+            pass  # it may not stand in a transaction, or this Redis does not know it
+    await link.execute("DISCARD")
+    if not forbidden:
+        return ok("rights", f"this user may give all {len(wanted)} commands")
+    told = ", ".join(dict.fromkeys(use.named for use, _ in forbidden))
+    found = f"this user may not: {told}"
+    if any(use.needed for use, _ in forbidden):
+        return failure("rights", found, f"allow them with ACL SETUSER: {_rules(forbidden)}")
+    return warning(
+        "rights",
+        f"{found}: the server runs, and knows less of this Redis",
+        f"allow them with ACL SETUSER: {_rules(forbidden)}",
+    )
+
+
+def _rules(forbidden: list[tuple[Use, str]]) -> str:
+    """What would mend it, as ACL SETUSER takes it."""
+    rules: list[str] = []
+    for use, said in forbidden:
+        name = use.words[0].lower()
+        if "channel" in said:
+            rules.append(f"&{use.words[1]}")
+        elif "key" in said:
+            rules.append(f"~{_key_of(use)}")
+        else:
+            sub_command = f"|{use.words[1].lower()}" if name in _CONTAINERS else ""
+            rules.append(f"+{name}{sub_command}")
+    return " ".join(dict.fromkeys(rules))
+
+
+_CONTAINERS = ("client", "config", "script", "xgroup")
+
+
+def _key_of(use: Use) -> str:
+    """Where a command names its key."""
+    at = {"EVALSHA": 3, "XGROUP": 2, "XREADGROUP": 5}.get(use.words[0], 1)
+    return use.words[at]
