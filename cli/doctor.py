@@ -9,9 +9,10 @@ from rich.text import Text
 
 from teltonika.cli.errors import FAILED
 from teltonika.cli.event_loop import run
-from teltonika.cli.output import print_json, printable
+from teltonika.cli.output import print_json
 from teltonika.cli.serve import serve_settings
 from teltonika.cli.shared_options import with_options_of
+from teltonika.codecs.printable import printable
 from teltonika.server import ServerSettings
 from teltonika.server.doctor import Finding, Outcome, examine
 

@@ -50,8 +50,12 @@ def _events_of(call: ast.Call) -> Iterator[str]:
     else:
         return
     for argument in candidates:
-        if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-            yield argument.value
+        either = (
+            (argument.body, argument.orelse) if isinstance(argument, ast.IfExp) else (argument,)
+        )
+        for text in either:
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                yield text.value
 
 
 def page() -> str:

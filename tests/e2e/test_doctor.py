@@ -261,7 +261,7 @@ def test_with_just_these_rights_a_server_does_all_its_work(
 def test_a_right_that_is_missing_is_named(use: Use, shared_valkey: OwnValkey) -> None:
     client = shared_valkey.client()
     name = use.words[0].lower()
-    user = f"without-{name}-{use.words[1].lower()}" if name in ("client",) else f"without-{name}"
+    user = f"without-{name}-{use.words[1].lower()}" if name == "client" else f"without-{name}"
     container = name in ("client", "config", "script", "xgroup")
     taken = f"-{name}|{use.words[1].lower()}" if container else f"-{name}"
     client.execute_command("ACL SETUSER", user, "on", "nopass", "allkeys", "&*", "+@all", taken)
