@@ -39,9 +39,22 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[dict[st
         assert process.wait(timeout=30) == 0
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
+def free_ports() -> dict[str, str]:
+    """In place of the fixed ones, which may be taken on the machine of the tests."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        device, metrics = (server.getsockname()[1] for server in (one, two))
+        return {"TELTONIKA_PORT": str(device), "TELTONIKA_METRICS": f"127.0.0.1:{metrics}"}
+
+
+def healthy(metrics: str, code: int) -> None:
+    """What the image's health check says."""
+    check = json.loads(re.search(r"^HEALTHCHECK CMD (.*)$", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
+    _, *arguments = (part.replace(ENVIRONMENT["TELTONIKA_METRICS"], metrics) for part in check)
+    result = subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+    assert result.returncode == code
 
 
 def send_three(port: int) -> None:
@@ -52,10 +65,12 @@ def send_three(port: int) -> None:
 def test_the_image_starts_a_server_that_keeps_its_data_in_its_volume(tmp_path: Path) -> None:
     assert ENTRYPOINT == ["teltonika"]
     assert ENVIRONMENT["TELTONIKA_DATA_DIR"] in DOCKERFILE.partition("VOLUME ")[2].split("\n")[0]
-    own = {"TELTONIKA_DATA_DIR": str(tmp_path), "TELTONIKA_PORT": free_port()}
+    own = {"TELTONIKA_DATA_DIR": str(tmp_path), **free_ports()}
     with started([TELTONIKA, *COMMAND], ENVIRONMENT | own) as listening:
         assert listening["host"] == "0.0.0.0"
         send_three(listening["port"])
+        healthy(own["TELTONIKA_METRICS"], code=0)
+    healthy(own["TELTONIKA_METRICS"], code=1)
     assert any((tmp_path / "valkey").iterdir())
 
 
@@ -68,8 +83,8 @@ def test_the_composition_serves_with_its_valkey(tmp_path: Path) -> None:
     try:
         own = {
             "TELTONIKA_DATA_DIR": str(tmp_path / "data"),
-            "TELTONIKA_PORT": free_port(),
             "TELTONIKA_REDIS": valkey.url,
+            **free_ports(),
         }
         environment = ENVIRONMENT | services["teltonika"]["environment"] | own
         with started([TELTONIKA, *COMMAND], environment) as listening:
@@ -124,7 +139,7 @@ def test_the_unit_starts_the_server_with_its_settings(tmp_path: Path) -> None:
     command = shlex.split(re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)[1])  # type: ignore[index]
     assert command[0].endswith("/bin/teltonika")
     variables["TELTONIKA_DATA_DIR"] = variables["TELTONIKA_DATA_DIR"].replace("%S", str(tmp_path))
-    variables["TELTONIKA_PORT"] = free_port()
+    variables |= free_ports()
     with started([TELTONIKA, *command[1:]], variables) as listening:
         send_three(listening["port"])
         assert (tmp_path / "teltonika" / "valkey").is_dir()
