@@ -1,12 +1,12 @@
 """What the server counts while it runs: told in its metrics, and in the last line of its log."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
 
-from teltonika.codecs import CODECS
+from teltonika.codecs import AVL_CODECS, CODECS, MESSAGE_CODECS, AvlCodec, CommandCodec
 from teltonika.server.command_queue import Reason
 from teltonika.server.histogram import Histogram
 
@@ -61,11 +61,11 @@ class Counters(msgspec.Struct):
     bytes_received: int = 0
     """From devices, by TCP and UDP."""
     bytes_sent: int = 0
-    packets: Counter[int] = msgspec.field(default_factory=Counter)
+    packets: dict[int, int] = msgspec.field(default_factory=lambda: _none_by_codec(AVL_CODECS))
     """Whole, checked, decoded AVL packets, by codec id."""
-    messages: Counter[int] = msgspec.field(default_factory=Counter)
+    messages: dict[int, int] = msgspec.field(default_factory=lambda: _none_by_codec(MESSAGE_CODECS))
     """The same of the codecs of commands and texts."""
-    records: Counter[int] = msgspec.field(default_factory=Counter)
+    records: dict[int, int] = msgspec.field(default_factory=lambda: _none_by_codec(AVL_CODECS))
     """By codec id."""
     records_stored: int = 0
     """Records that were new, and that Redis confirmed."""
@@ -115,13 +115,20 @@ class Counters(msgspec.Struct):
         """For a log line: each count; of what is counted by kind the sum, then each kind."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, Counter):
-                yield name, value.total()
+            if isinstance(value, dict):
+                yield name, sum(value.values())
                 for kind, count in sorted(value.items()):
-                    yield f"{name}_{kind if isinstance(kind, str) else _codec_name(kind)}", count
+                    if count:
+                        yield f"{name}_{_name_of(kind)}", count
             elif not isinstance(value, Histogram):
                 yield name, value
 
 
-def _codec_name(codec_id: int) -> str:
-    return CODECS.by_id(codec_id).name
+def _name_of(kind: str | int) -> str:
+    """Of a codec, by its id, or of any other kind."""
+    return kind if isinstance(kind, str) else CODECS.by_id(kind).name
+
+
+def _none_by_codec(codecs: Iterable[AvlCodec | CommandCodec]) -> dict[int, int]:
+    """Each has its place from the start: with a `Counter` a packet would pay four times as much."""
+    return {codec.codec_id: 0 for codec in codecs}

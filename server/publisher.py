@@ -109,12 +109,6 @@ class _Submission:
         return b"%b$%d\r\n%b\r\n" % (self.command, len(number), number)
 
 
-class _Batch(deque[_Submission]):
-    """Written together; ``sent_at`` is when, by a clock finer than uvloop's."""
-
-    sent_at = 0.0
-
-
 class NotInOrderError(RedisError):
     """Redis does not have the packet before one: they are written again, in order."""
 
@@ -150,7 +144,8 @@ class Publisher:
         self._drained = drained
 
         self._pending: deque[_Submission] = deque()
-        self._in_flight: deque[_Batch] = deque()
+        self._in_flight: deque[deque[_Submission]] = deque()
+        self._sent_at: deque[float] = deque()  # of each of them, finer than uvloop's clock
         self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[_Submission] = []
         self._refusal: RedisError | None = None  # why, of the first of them
@@ -208,7 +203,8 @@ class Publisher:
         confirmed, roughly.
         """
         arguments, repeated = packet_arguments(imei, packet, self._maxlen, submitter.connection)
-        self._counters.repeated_io_ids += repeated
+        if repeated:
+            self._counters.repeated_io_ids += repeated
         number = next(self._numbers)
         arguments = (*arguments, number, b"")
         packed = pack_command("EVALSHA", STORE_PACKET.sha, 2, *self._keys, *arguments)
@@ -269,13 +265,13 @@ class Publisher:
             await self._work.wait()
             batch = self._take_batch()
             self._in_flight.append(batch)
+            self._sent_at.append(monotonic())
             self._sent.set()
             self._wake_writer()
             commands = [submission.written() for submission in batch]
             if batch:
                 commands.append(self._promise.command)
                 self._counters.batch_packets.observe(len(batch))
-                batch.sent_at = monotonic()
             await link.write(b"".join(commands))
 
     async def _read_replies(self, link: RedisLink) -> None:
@@ -284,13 +280,14 @@ class Publisher:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await self._confirm_batch(link, self._in_flight[0])
             self._in_flight.popleft()
+            self._sent_at.popleft()
             if not self._in_flight:
                 self._sent.clear()
                 if self._refusal is not None:
                     raise self._refusal
             self._wake_writer()
 
-    async def _confirm_batch(self, link: RedisLink, batch: _Batch) -> None:
+    async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
         """Read the batch's replies; what is left in it afterwards has an unknown fate."""
         if not batch:
             return
@@ -317,7 +314,7 @@ class Publisher:
             for submission, stored in self._stored:
                 self._confirm(submission, stored)
             self._stored.clear()
-        self._counters.redis_round_trip_s.observe(monotonic() - batch.sent_at)
+        self._counters.redis_round_trip_s.observe(monotonic() - self._sent_at[0])
 
     def _refuse(self, submission: _Submission, error: RedisError) -> None:
         """It is written again on the next connection; the first refusal is what is told."""
@@ -336,8 +333,10 @@ class Publisher:
                 submission.submitter.superseded()
             return
         self._counters.records_stored += stored
-        self._counters.records_known += submission.record_count - stored
-        submission.submitter.confirmed(submission.record_count, submission.size, submission.read_at)
+        count = submission.record_count
+        if stored != count:
+            self._counters.records_known += count - stored
+        submission.submitter.confirmed(count, submission.size, submission.read_at)
 
     def _release(self, submission: _Submission) -> None:
         submission.settle()
@@ -345,8 +344,8 @@ class Publisher:
             del self._newest[submission.submitter]
         self.let_go(submission.size)
 
-    def _take_batch(self) -> _Batch:
-        batch = _Batch()
+    def _take_batch(self) -> deque[_Submission]:
+        batch: deque[_Submission] = deque()
         size = 0
         while self._pending and size < MAX_BATCH_BYTES:
             submission = self._pending.popleft()
@@ -372,6 +371,7 @@ class Publisher:
         self._refused = []
         self._refusal = None
         self._in_flight.clear()
+        self._sent_at.clear()
         self._sent.clear()
         self._pending.extendleft(reversed(again))
         self._wake_writer()

@@ -99,11 +99,12 @@ class Session(asyncio.Protocol):
         if self._is_paused(Pause.ALL_BYTES):  # it was read before the pause took hold
             self._held += data
             return
-        self._listener.counters.bytes_received += len(data)
+        listener = self._listener
+        listener.counters.bytes_received += len(data)
         if self.imei is not None:  # the handshake's time limit is for the whole of it
-            self.last_activity = self._listener.now()
-        elif self._listener.tracer.imeis:
-            begin = self._listener.tracer.at_handshake
+            self.last_activity = listener.now()
+        elif listener.tracer.imeis:
+            begin = listener.tracer.at_handshake
             self.trace = begin(self._connection.unfinished, data, str(self.peer))
         if self.trace is not None:
             self.trace.received(data)
@@ -157,10 +158,11 @@ class Session(asyncio.Protocol):
         self._no_more_held(size)
         if self.ended:
             return
-        self.last_activity = now = self._listener.now()  # until now it was the device that waited
+        listener = self._listener
+        self.last_activity = now = listener.now()  # until now it was the device that waited
         self._connection.acknowledge(record_count)
         self._flush()
-        self._listener.counters.ack_latency_s.observe(now - read_at)
+        listener.counters.ack_latency_s.observe(now - read_at)
         self._close_if_done()
 
     def superseded(self) -> None:
@@ -257,9 +259,10 @@ class Session(asyncio.Protocol):
         for event in events:
             match event:
                 case AvlPacketReceived(packet):
-                    counters.packets[packet.codec_id] += 1
-                    counters.records[packet.codec_id] += len(packet.records)
-                    self.records += len(packet.records)
+                    codec_id, records = packet.codec_id, len(packet.records)
+                    counters.packets[codec_id] += 1
+                    counters.records[codec_id] += records
+                    self.records += records
                     self._submit(packet)
                 case ImeiReceived(imei, luhn_valid):
                     if not self._handshake(imei, luhn_valid=luhn_valid):
