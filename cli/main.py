@@ -18,6 +18,7 @@ COMMANDS = {
     "replay": "Play the device's side of captured sessions.",
     "send": "Send a command to a connected device, print its answer.",
     "devices": "List the connected devices.",
+    "top": "Watch all servers on one Redis at a glance.",
     "tail": "Follow the records of devices as they are stored.",
     "trace": "Show one device's frames, live and in the log.",
     "decode": "Show what stands in hex, a capture or a log, to the byte.",

@@ -28,6 +28,10 @@ class Beat(msgspec.Struct, frozen=True):
     started_at: Annotated[Timestamp, Meta(description="When it was started.")]
     port: Annotated[int, Meta(ge=0, le=65_535, description="The TCP port for devices.")]
     sessions: Annotated[int, Meta(ge=0, description="Open connections that have said their IMEI.")]
+    ttl_s: Annotated[
+        int,
+        Meta(ge=0, description="How long the key lives after a beat: the rest says how old it is."),
+    ] = 0
 
 
 class Heartbeat:
@@ -96,7 +100,15 @@ class Heartbeat:
     def _value(self) -> bytes:
         port, sessions = self._state()
         return msgspec.json.encode(
-            Beat(self._run_id, socket.gethostname(), os.getpid(), self._started_at, port, sessions)
+            Beat(
+                self._run_id,
+                socket.gethostname(),
+                os.getpid(),
+                self._started_at,
+                port,
+                sessions,
+                self._ttl_s,
+            )
         )
 
 

@@ -83,6 +83,7 @@ async def test_a_heartbeat_tells_who_and_where_the_instance_is(
         "started_at": "2026-01-31T08:00:00.000Z",
         "port": 5027,
         "sessions": 3,
+        "ttl_s": 90,
     }
     assert 60 < client.ttl(KEY) <= 90
     assert client.hgetall(KEYS.runs) == {"here": "older"}
