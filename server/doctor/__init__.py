@@ -1,6 +1,8 @@
 """What is wrong with a server's set-up: each check looks, changes nothing, and says what to do."""
 
+import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from teltonika.server.app import promise_of_ours
@@ -48,12 +50,22 @@ async def _examine_embedded(settings: ServerSettings, tell: Callable[[Finding], 
     except WeakRedisError as error:
         tell(failure("durability", str(error), "name a Redis with --redis"))
         return
-    try:
-        url = running_url(settings.data_dir)
-    except EmbeddedRedisError:
+    url = _running(settings.data_dir)
+    if url is None:
         tell(ok("redis", "the embedded Valkey does not run; a server starts it"))
-        return
-    await check_redis(url, settings, settings.instance_id or ANY_INSTANCE, tell)
+    else:
+        await check_redis(url, settings, settings.instance_id or ANY_INSTANCE, tell)
+
+
+def _running(data_dir: Path) -> str | None:
+    """The URL of the embedded Valkey; None if none listens."""
+    try:
+        url = running_url(data_dir)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(urlsplit(url).path)
+    except (EmbeddedRedisError, OSError):
+        return None
+    return url
 
 
 def _examine_machine(settings: ServerSettings) -> Iterator[Finding]:

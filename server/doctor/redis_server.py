@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
+from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError, ResponseError
 
 from teltonika.server.app import CHECK_TIMEOUT_S, check_keys
 from teltonika.server.config import ServerSettings
@@ -37,26 +37,23 @@ async def check_redis(
 ) -> None:
     """All that can be found out on one connection; it ends where the connection does."""
     where = redacted_url(url)
+    found: list[Finding] = []
+
+    def tell_and_keep(finding: Finding) -> None:
+        found.append(finding)
+        tell(finding)
+
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(url) as link:
-            await _check(link, url, settings, instance_id, tell)
-    except TimeoutError:
-        found = f"no answer from {where} in {CHECK_TIMEOUT_S:g} s"
-        tell(failure("redis", found, "see whether it runs, and what it is busy with"))
+            await _check(link, url, settings, instance_id, tell_and_keep)
     except BusyLoadingError:
-        tell(
-            warning(
-                "redis", f"{where} is loading its data", "wait: a server that starts waits, too"
-            )
-        )
-    except (RedisError, OSError) as error:
-        tell(
-            failure(
-                "redis",
-                f"cannot use the Redis at {where}: {in_words(error)}",
-                "see whether it runs, listens there, and takes this user and password",
-            )
-        )
+        advice = "wait: a server that starts waits, too"
+        tell(warning("redis", f"{where} is loading its data", advice))
+    except (TimeoutError, RedisError, OSError) as error:
+        reason = in_words(error) if str(error) else f"no answer in {CHECK_TIMEOUT_S:g} s"
+        advice = "see whether it runs, listens there, and takes this user and password"
+        check = "redis-connection" if found else "redis"
+        tell(failure(check, f"cannot use the Redis at {where}: {reason}", advice))
 
 
 async def _check(
@@ -147,9 +144,9 @@ async def _check_cluster(
         found, _, advice = str(error).partition(": give ")
         return failure("cluster", found, f"give {advice}")
     except NoPermissionError:
-        return warning(
-            "cluster", "the keys cannot be looked for: this user may not", "see the rights"
-        )
+        return _forbidden("cluster", "EXISTS")
+    except ResponseError as error:
+        return failure("cluster", in_words(error), "mend the cluster: a slot has no node")
     if info.get("cluster_enabled") == "1":
         return ok("cluster", "this node of a cluster has all keys")
     return ok("cluster", "it is no cluster")
@@ -197,7 +194,10 @@ async def _check_replicas(link: RedisLink, wanted: int) -> Finding:
 
 async def _check_clock(link: RedisLink) -> Finding:
     before_ns = time.time_ns()
-    reply = cast("list[bytes]", await link.execute("TIME"))
+    try:
+        reply = cast("list[bytes]", await link.execute("TIME"))
+    except NoPermissionError:
+        return _forbidden("redis-clock", "TIME")
     middle = (before_ns + time.time_ns()) / 2e9
     difference_s = int(reply[0]) + int(reply[1]) / 1e6 - middle
     found = f"Redis' clock is {abs(difference_s):.1f} s {'ahead' if difference_s > 0 else 'behind'}"
@@ -207,4 +207,10 @@ async def _check_clock(link: RedisLink) -> Finding:
         "redis-clock",
         f"{found}: commands expire too early or too late",
         "keep both machines' clocks right with NTP (chrony, timesyncd)",
+    )
+
+
+def _forbidden(check: str, command: str) -> Finding:
+    return warning(
+        check, f"it cannot be looked at: this user may not give {command}", "see the rights"
     )
