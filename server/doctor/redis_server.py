@@ -69,9 +69,9 @@ async def _check(
     tell(ok("redis", f"{redacted_url(url)} answers in {answered_ms:.1f} ms"))
     info = await _info(link)
     if info:
-        tell(_check_version(info))
+        tell(check_version(info))
         tell(_check_role(info))
-        tell(_check_memory(info))
+        tell(check_memory(info))
     tell(await _check_cluster(link, url, settings, instance_id, info))
     config = await read_config(link)
     if config:
@@ -99,7 +99,8 @@ async def _info(link: RedisLink) -> Info:
         return {}
 
 
-def _check_version(info: Info) -> Finding:
+def check_version(info: Info) -> Finding:
+    """By the reply to INFO."""
     version = info.get("redis_version", "0")
     found = f"Redis {version}"
     if "valkey_version" in info:
@@ -121,7 +122,8 @@ def _check_role(info: Info) -> Finding:
     return failure("role", f"it is a replica of {primary}", "name the primary with --redis")
 
 
-def _check_memory(info: Info) -> Finding:
+def check_memory(info: Info) -> Finding:
+    """How full it is, by the reply to INFO: of its own limit, or of the machine's memory."""
     used, limit = int(info.get("used_memory", "0")), int(info.get("maxmemory", "0"))
     total = int(info.get("total_system_memory", "0"))
     bound, what = (limit, "maxmemory") if limit else (total, "the machine's memory")

@@ -164,6 +164,7 @@ def test_every_command_explains_itself() -> None:
     for command in (
         *("serve", "emulate", "conform", "replay"),
         *("send", "devices", "tail", "trace", "top", "decode", "demo"),
+        *("config", "doctor"),
     ):
         assert command in top
         page = subprocess.run(

@@ -1,0 +1,64 @@
+"""Kernel settings and disks that this machine does not have."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from teltonika.server.doctor import Outcome, machine
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kernel's settings, in files of our own."""
+    monkeypatch.setattr(machine, "PROC", tmp_path)
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "net" / "core").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"), [(0, Outcome.WARNING), (1, Outcome.OK), (2, Outcome.WARNING)]
+)
+def test_overcommit(proc: Path, value: int, outcome: Outcome) -> None:
+    (proc / "vm" / "overcommit_memory").write_text(f"{value}\n")
+    (finding,) = machine.check_overcommit()
+    assert finding.outcome is outcome
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(128, Outcome.WARNING), (4096, Outcome.OK)])
+def test_backlog(proc: Path, value: int, outcome: Outcome) -> None:
+    (proc / "net" / "core" / "somaxconn").write_text(f"{value}\n")
+    (finding,) = machine.check_backlog()
+    assert finding.outcome is outcome
+
+
+def test_a_kernel_without_these_settings_is_not_told_of(proc: Path) -> None:
+    assert [*machine.check_overcommit(), *machine.check_backlog()] == []
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.mark.parametrize(
+    ("free", "outcome"),
+    [(2 * GIB, Outcome.OK), (GIB - 1, Outcome.WARNING), ((100 << 20) - 1, Outcome.FAILURE)],
+)
+def test_room_on_the_disk(
+    free: int, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def usage(path: Path) -> Usage:
+        asked.append(path)
+        return Usage(10 * GIB, 10 * GIB - free, free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    assert machine.check_disk(tmp_path / "not" / "there").outcome is outcome
+    assert asked == [tmp_path]
