@@ -88,7 +88,7 @@ async def _check(
     if settings.durability is Durability.REPLICA:
         tell(await _check_replicas(link, settings.replicas))
     tell(await _check_clock(link))
-    tell(await check_rights(link, settings, instance_id))
+    tell(await check_rights(link, settings))
 
 
 async def _info(link: RedisLink) -> Info:

@@ -29,14 +29,18 @@ class Use(NamedTuple):
         return " ".join(self.words[:2])
 
 
-def uses(settings: ServerSettings, instance_id: str) -> list[Use]:
+ANY = "*"
+"""For what has a key of its own: an instance cleans up after others, too, and only a pattern that
+allows all of their keys allows this one."""
+
+
+def uses(settings: ServerSettings) -> list[Use]:
     """Every command that a server with these settings gives, also those of its scripts."""
     keys = settings.keys
-    outbound = keys.outbound(instance_id)
     found = [
         *_telemetry(keys),
-        *_commands(keys, outbound),
-        *_registry(keys, instance_id),
+        *_commands(keys),
+        *_registry(keys),
         ("TIME",),
         ("SCRIPT", "LOAD", "return 0"),
     ]
@@ -64,8 +68,8 @@ def _telemetry(keys: Keys) -> list[tuple[str, ...]]:
     ]
 
 
-def _commands(keys: Keys, outbound: str) -> list[tuple[str, ...]]:
-    command = keys.command("0")
+def _commands(keys: Keys) -> list[tuple[str, ...]]:
+    outbound, command = keys.outbound(ANY), keys.command(ANY)
     return [
         ("EVALSHA", "0" * 40, "2", keys.responses, command),
         ("XADD", keys.responses, "MAXLEN", "~", "1", "*", "ts", ""),
@@ -83,8 +87,8 @@ def _commands(keys: Keys, outbound: str) -> list[tuple[str, ...]]:
     ]
 
 
-def _registry(keys: Keys, instance_id: str) -> list[tuple[str, ...]]:
-    heartbeat = keys.heartbeat(instance_id)
+def _registry(keys: Keys) -> list[tuple[str, ...]]:
+    heartbeat = keys.heartbeat(ANY)
     of_all = (keys.registry, keys.connected_since, keys.runs)
     return [
         ("EVALSHA", "0" * 40, "3", *of_all),
@@ -102,7 +106,7 @@ def _registry(keys: Keys, instance_id: str) -> list[tuple[str, ...]]:
     ]
 
 
-async def check_rights(link: RedisLink, settings: ServerSettings, instance_id: str) -> Finding:
+async def check_rights(link: RedisLink, settings: ServerSettings) -> Finding:
     """Which of the commands this user may not give. Raises RedisError or OSError for the link."""
     try:
         await link.execute("MULTI")
@@ -113,7 +117,7 @@ async def check_rights(link: RedisLink, settings: ServerSettings, instance_id: s
             "allow +multi +discard for this check",
         )
     forbidden: list[tuple[Use, str]] = []
-    wanted = uses(settings, instance_id)
+    wanted = uses(settings)
     for use in wanted:
         try:
             await link.execute(*use.words)
