@@ -278,8 +278,8 @@ class Session(asyncio.Protocol):
                 case ProtocolViolation(error):
                     if error.code is ErrorCode.UNKNOWN_CODEC:
                         counters.unknown_codecs += 1
-                        codec_id = f"0x{error.found:02X}"
-                        self.say(logging.WARNING, "unknown_codec", codec_id=codec_id)
+                        found = f"0x{error.found:02X}"
+                        self.say(logging.WARNING, "unknown_codec", codec_id=found)
                     else:
                         counters.violations += 1
                         counters.packets_too_large += error.code is ErrorCode.PACKET_TOO_LARGE

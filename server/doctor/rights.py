@@ -52,6 +52,7 @@ def uses(settings: ServerSettings) -> list[Use]:
         found.append(("WAITAOF", "0", "0", "1"))
     better = [("INFO",), ("CLIENT", "ID"), ("CLIENT", "KILL", "ID", "0")]
     better.append(("CONFIG", "GET", "appendonly"))
+    better += [("SSCAN", keys.traced, "0"), ("PUBLISH", keys.traced_frames(ANY), "")]
     return [*map(Use, found), *(Use(words, needed=False) for words in better)]
 
 
