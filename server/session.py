@@ -259,9 +259,9 @@ class Session(asyncio.Protocol):
         for event in events:
             match event:
                 case AvlPacketReceived(packet):
-                    codec_id, records = packet.codec_id, len(packet.records)
-                    counters.packets[codec_id] += 1
-                    counters.records[codec_id] += records
+                    records = len(packet.records)
+                    counters.packets[packet.codec_id] += 1
+                    counters.records[packet.codec_id] += records
                     self.records += records
                     self._submit(packet)
                 case ImeiReceived(imei, luhn_valid):

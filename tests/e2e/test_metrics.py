@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import datagrams
 import pytest
@@ -16,7 +17,16 @@ from serving import (
     run_teltonika,
 )
 
-from teltonika.codecs import AVL_CODECS, AvlRecord, CommandMessage, encode_packet
+from teltonika.codecs import (
+    AVL_CODECS,
+    COMMAND_CODECS,
+    AvlRecord,
+    CommandMessage,
+    IoElement,
+    IoElements,
+    encode_message,
+    encode_packet,
+)
 from teltonika.codecs.framing import encode_frame
 from teltonika.server.metrics_families import FAMILIES, Kind
 from teltonika.server.metrics_port import MAX_CONNECTIONS, MAX_REQUEST_BYTES
@@ -149,6 +159,60 @@ def test_commands_are_counted_by_status_and_reason(metered: ServerProcess) -> No
     assert page.value("teltonika_command_latency_seconds_count") == 2
     assert page.value("teltonika_late_answers_total") == 1
     assert page.value("teltonika_frames_total", codec="12") == 3
+
+
+def test_what_else_devices_do_is_counted(metered: ServerProcess) -> None:
+    text = COMMAND_CODECS.by_name("12").answer(
+        COMMAND_CODECS.by_name("12").command("getver", IMEI), b"unasked"
+    )
+    io = IoElements.of([IoElement(1, 1, 1), IoElement(1, 2, 1)])
+    twice = AvlRecord(1, 0, 0, 0, 0, 0, 0, 0, io=io)
+    with BareDevice(metered.port) as older, BareDevice(metered.port) as device:
+        assert older.closed_by_server()
+        device.send(encode_message(text))
+        device.send(encode_frame(b"\x0c\x01\x06\x00\x00\xff\xff\x01"))
+        device.send(encode_packet(AVL_CODECS.by_name("8E"), [twice]))
+        assert device.acknowledged() == 1
+        page = scrape(metered)
+    assert page.value("teltonika_takeovers_total") == 1
+    assert page.value("teltonika_unsolicited_messages_total") == 1
+    assert page.value("teltonika_skipped_frames_total") == 1
+    assert page.value("teltonika_repeated_io_ids_total") == 1
+
+
+def test_devices_that_are_not_on_the_list_are_told_apart(start_server: StartServer) -> None:
+    server = start_server(*METRICS, "--authority", "allow-list")
+    server.redis.sadd("devices:allowed", "356307042441021")
+    server.redis.publish("devices:allowed:changed", "")
+    with BareDevice(server.port):
+        page = scrape(server)
+    assert page.value("teltonika_handshakes_total", result="accepted", known="false") == 1
+    assert page.total("teltonika_handshakes_total") == 1
+
+
+def test_too_much_unconfirmed_is_counted_by_whose_it_is(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    valkey.start().close()
+    server = start_server(*METRICS, "--max-device-bytes", "4096", redis_url=valkey.url)
+    with BareDevice(server.port) as device:
+        valkey.kill()
+        for number in range(1, 31):
+            device.send(packet(number))
+        page = scrape(server)
+        while not page.total("teltonika_backpressure_pauses_total"):
+            page = scrape(server)
+        assert page.value("teltonika_backpressure_pauses_total", scope="device") == 1
+        assert page.value("teltonika_limit_hits_total", limit="max_device_bytes") == 1
+        assert page.value("teltonika_backpressure_pauses_total", scope="all") == 0
+        valkey.start().close()
+        for _ in range(30):
+            assert device.acknowledged() == 1
+
+
+def test_the_event_loop_is_watched(metered: ServerProcess) -> None:
+    while not scrape(metered).value("teltonika_event_loop_lag_seconds_count"):
+        pass
 
 
 def test_a_limit_that_bites_is_named(start_server: StartServer) -> None:
@@ -320,9 +384,11 @@ def test_an_address_that_is_none_is_wrong_usage(address: str) -> None:
 
 
 def test_a_port_that_is_taken_is_said_in_one_sentence(
-    metered: ServerProcess, start_server: StartServer
+    metered: ServerProcess, tmp_path: Path
 ) -> None:
     address = metered.listening["metrics"]
-    with pytest.raises(AssertionError, match=f"cannot listen on {address}: ") as failure:
-        start_server("--metrics", address, data_dir="other")
-    assert "Traceback" not in str(failure.value)
+    other = ("--port", "0", "--data-dir", str(tmp_path / "other"), "--log-level", "error")
+    result = run_teltonika("serve", "--metrics", address, *other)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"teltonika: cannot listen on {address}: ")

@@ -55,14 +55,15 @@ class Session:
         self.connection = b"a socket"
         self.is_current = asyncio.Event()
         self.was_superseded = asyncio.Event()
+        self.read_at: list[float] = []
         self._numbers: dict[int, int] = {}
         self.when_confirmed: Callable[[], None] = lambda: None
         self._publisher = publisher
         self._confirmations: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
 
-    def submit(self, number: int, *, records: int = 1) -> int:
+    def submit(self, number: int, *, records: int = 1, read_at: float = 0.0) -> int:
         """A packet, known again by how much memory it takes, which is returned."""
-        size = self._publisher.submit(self, self.imei, packet(number, records), 0.0)
+        size = self._publisher.submit(self, self.imei, packet(number, records), read_at)
         self._numbers[size] = number
         return size
 
@@ -74,6 +75,7 @@ class Session:
 
     def confirmed(self, record_count: int, size: int, read_at: float) -> None:
         self.when_confirmed()
+        self.read_at.append(read_at)
         self._confirmations.put_nowait((record_count, self._numbers[size]))
 
     @property
@@ -221,6 +223,28 @@ async def test_nothing_is_written_twice_and_nothing_is_left(
         assert publisher.unconfirmed_packets == 0
     assert client.xlen(STREAM) == 99
     assert (counters.records_stored, counters.redis_failures) == (99, 0)
+
+
+async def test_what_waits_longest_is_known_and_batches_are_measured(
+    valkey: EmbeddedValkey,
+) -> None:
+    counters = Counters()
+    publisher = publisher_for(valkey, counters=counters)
+    async with running(publisher) as session:
+        before = counters.batch_packets.observations
+        assert publisher.oldest_read_at is None
+        session.submit(1, read_at=7.0)
+        session.submit(2, read_at=8.0)
+        assert publisher.oldest_read_at == 7.0
+        assert (publisher.waiting, publisher.in_flight) == (2, 0)
+        await session.confirmations(2)
+        assert session.read_at[-2:] == [7.0, 8.0]
+        assert (publisher.waiting, publisher.unconfirmed_bytes) == (0, 0)
+        session.submit(3)
+        await session.confirmations(1)
+    assert counters.batch_packets.observations == before + 2
+    assert counters.redis_round_trip_s.observations >= before + 1
+    assert 0 < counters.redis_round_trip_s.total < 30
 
 
 async def test_values_that_repeated_ids_replaced_are_counted(valkey: EmbeddedValkey) -> None:
