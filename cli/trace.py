@@ -121,7 +121,7 @@ async def _follow(url: str, keys: Keys, imei: str, *, json: bool) -> None:
             _tell(f"following {imei}, {_where(holder)}; Ctrl-C ends it")
             async with background(_show(follower, json=json)):
                 await _turned_off(client, imei)
-                _tell(f"{imei} is traced no more: somebody has turned it off")
+                _tell(f"{imei} is traced no more: it was taken out of {keys.traced}")
         finally:
             if was_off:
                 await follower.close()

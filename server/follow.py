@@ -10,7 +10,7 @@ from teltonika.server.lasting_link import LastingLink
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, open_link
 
 BLOCK_MS = 1_000
-PAGE = 500
+PAGE = 200
 """Entries of one reply."""
 _LAST_OF_A_MILLISECOND = 2**64 - 1
 

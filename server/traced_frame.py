@@ -1,5 +1,7 @@
 """What is told of a traced device: in the log, and on its channel in Redis as JSON."""
 
+from typing import Annotated
+
 import msgspec
 
 from teltonika.codecs.finding_text import summarise
@@ -27,7 +29,7 @@ class FrameTold(_TraceMessage, frozen=True, kw_only=True):
     """Bytes."""
     summary: str
     """What `teltonika decode --brief` says of it."""
-    hex: str
+    hex: Annotated[str, msgspec.Meta(pattern="^(?:[0-9a-f]{2})+$")]
     cut: bool
     """Whether ``hex`` has only the first `MAX_HEX_BYTES`."""
 

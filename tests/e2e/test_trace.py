@@ -234,7 +234,8 @@ def test_follow_as_json_and_left_on_if_it_was(
 ) -> None:
     server.redis.sadd(TRACED, IMEI)
     watcher = follower("--json")
-    server.redis.publish(f"{TRACED}:frames:{IMEI}", "no frame")
+    for nonsense in ("no frame", "{}", '{"event": "frame_sent", "hex": "x"}'):
+        server.redis.publish(f"{TRACED}:frames:{IMEI}", nonsense)
     with BareDevice(server.port) as device:
         send(device)
         told = [json.loads(watcher.line()) for _ in range(4)]
@@ -254,6 +255,17 @@ def test_follow_as_json_and_left_on_if_it_was(
     assert server.redis.smembers(TRACED) == {IMEI}
 
 
+def test_follow_ends_and_turns_off_when_nobody_reads(
+    server: ServerProcess, follower: Callable[..., Watcher]
+) -> None:
+    watcher = follower()
+    assert watcher.process.stdout is not None
+    watcher.process.stdout.close()
+    assert watcher.process.wait(timeout=30) == 0
+    assert watcher.said() == ""
+    assert not server.redis.exists(TRACED)
+
+
 def test_of_two_followers_the_first_to_go_leaves_it_on(
     server: ServerProcess, follower: Callable[..., Watcher]
 ) -> None:
@@ -270,7 +282,7 @@ def test_follow_ends_when_somebody_turns_it_off(
     watcher = follower()
     assert trace(server, IMEI, "--off").returncode == 0
     assert watcher.process.wait(timeout=30) == 0
-    assert "turned it off" in watcher.said()
+    assert "taken out of devices:traced" in watcher.said()
 
 
 def test_follow_goes_on_when_redis_is_back(valkey: OwnValkey, start_server: StartServer) -> None:
