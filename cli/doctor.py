@@ -1,10 +1,10 @@
 """`teltonika doctor`: what is wrong with a server's set-up, and what to do about it."""
 
+from textwrap import fill
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from teltonika.cli.errors import FAILED
@@ -56,8 +56,15 @@ def _print(console: Console, finding: Finding) -> None:
     line.append(printable(finding.found))
     console.print(line, soft_wrap=True)
     if finding.advice:
-        advice = Text(f"→ {printable(finding.advice)}", "dim")
-        console.print(Padding(advice, (0, 0, 0, 8)))
+        advice = fill(
+            f"→ {printable(finding.advice)}",
+            console.width,
+            initial_indent=" " * 8,
+            subsequent_indent=" " * 10,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        console.print(Text(advice, "dim"), soft_wrap=True)
 
 
 def _summary(counts: dict[Outcome, int]) -> str:

@@ -82,7 +82,7 @@ async def _check(
             warning(
                 "append-only-file",
                 "this Redis does not tell its settings (CONFIG GET)",
-                "allow it, or name a --durability that you know it keeps",
+                "allow it, or name a --durability that you know it keeps: else it is memory",
             )
         )
     if settings.durability is Durability.REPLICA:

@@ -13,6 +13,7 @@ from typing import Any
 import jumping_clock
 import pytest
 from certificates import Certificates
+from loading_valkey import answers_loading, slow_load, start_with_much_to_load
 from own_valkey import OwnValkey, free_port
 from serving import IMEI, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 from small_disk import NoSmallDiskError, small_disk
@@ -107,6 +108,29 @@ def test_a_redis_that_stands_still_is_not_waited_for_for_ever(tmp_path: Path) ->
         found = doctor(redis=f"redis://127.0.0.1:{silent.getsockname()[1]}")
     assert outcome(found, "redis") == "failure"
     assert "no answer" in found["redis"]["found"]
+
+
+def test_a_redis_that_loads_its_data_is_waited_for(valkey: OwnValkey) -> None:
+    client = start_with_much_to_load(valkey)
+    valkey.kill()
+    valkey.launch(*slow_load(4_000))
+    while not answers_loading(client):
+        pass
+    found = doctor(redis=valkey.url)
+    assert outcome(found, "redis") == "warning"
+    assert "loading its data" in found["redis"]["found"]
+    client.close()
+
+
+def test_settings_that_are_not_told(valkey: OwnValkey) -> None:
+    client = valkey.start()
+    client.execute_command(
+        "ACL SETUSER", "joe", "on", "nopass", "allkeys", "&*", "+@all", "-config"
+    )
+    found = doctor(redis=of_user(valkey.url, "joe"))
+    assert outcome(found, "append-only-file") == outcome(found, "rights") == "warning"
+    assert "eviction" not in found
+    client.close()
 
 
 def test_a_password_is_wrong_and_not_told(valkey: OwnValkey) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from loading_valkey import answers_loading, slow_load, start_with_much_to_load
 from own_valkey import OwnValkey, wait_until_refused
 from serving import (
     IMEI,
@@ -78,26 +79,6 @@ def test_what_is_refused_is_not_acknowledged_and_stored_once_when_it_is_taken(
     client.close()
 
 
-def slow_load(microseconds_a_key: int) -> tuple[str, ...]:
-    """It answers now and then meanwhile."""
-    often = ("--loading-process-events-interval-bytes", "1024")
-    return ("--key-load-delay", str(microseconds_a_key), *often)
-
-
-def start_with_much_to_load(valkey: OwnValkey) -> redis.Redis:
-    """It has a dump of a thousand keys: unlike a log, that is loaded with pauses."""
-    client = valkey.start()
-    with client.pipeline() as pipeline:
-        for number in range(1_000):
-            pipeline.set(f"key-{number}", number)
-        pipeline.execute()
-    client.bgrewriteaof()
-    while True:
-        state = client.info("persistence")
-        if not (state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"]):
-            return client
-
-
 def test_while_redis_loads_nothing_is_acknowledged_and_the_log_says_so_in_a_few_lines(
     valkey: OwnValkey, start_server: StartServer
 ) -> None:
@@ -133,16 +114,6 @@ def test_a_server_that_starts_while_redis_loads_waits(
         device.send(packet(0))
         assert device.acknowledged() == 1
     client.close()
-
-
-def answers_loading(client: redis.Redis) -> bool:
-    try:
-        client.get("key")
-    except redis.BusyLoadingError:
-        return True
-    except redis.ConnectionError:
-        return False
-    raise AssertionError("it has loaded already")
 
 
 def test_while_a_foreign_script_runs_nothing_is_acknowledged(
