@@ -18,3 +18,10 @@ def dist(session: nox.Session) -> None:
     session.install("build", "twine")
     session.run("python", "-m", "build", "--outdir", "dist")
     session.run("twine", "check", "--strict", "dist/*.whl", "dist/*.tar.gz")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known weaknesses of what is installed with it; asks a database on the network."""
+    session.install(".", "pip-audit")
+    session.run("pip-audit")
