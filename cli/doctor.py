@@ -57,10 +57,10 @@ def _print(console: Console, finding: Finding) -> None:
     console.print(line, soft_wrap=True)
     if finding.advice:
         advice = fill(
-            f"→ {printable(finding.advice)}",
+            f"-> {printable(finding.advice)}",
             console.width,
             initial_indent=" " * 8,
-            subsequent_indent=" " * 10,
+            subsequent_indent=" " * 11,
             break_long_words=False,
             break_on_hyphens=False,
         )

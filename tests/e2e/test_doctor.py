@@ -413,6 +413,6 @@ def test_a_person_reads_what_to_do(valkey: OwnValkey) -> None:
     result = run_teltonika("doctor", "--redis", valkey.url, "--port", "0")
     assert result.returncode == 0
     assert "warning append-only-file: what is acknowledged may be lost with Redis" in result.stdout
-    assert "→ it keeps no append-only file: set appendonly yes" in result.stdout
+    assert "-> it keeps no append-only file: set appendonly yes" in result.stdout
     assert result.stdout.splitlines()[-1].endswith("to look at.")
     client.close()
