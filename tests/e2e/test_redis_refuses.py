@@ -219,7 +219,8 @@ def test_responses_of_another_type_hold_up_neither_heartbeat_nor_telemetry(
         assert device.acknowledged() == 1
         client.delete(RESPONSES)
         assert server.ending("c1") == ("responded", None)
-        assert client.xlen(server.outbound) == 0
+        while client.xlen(server.outbound):  # its entry is let go of behind its status
+            pass
     (line, *_) = server.logged("redis_refused")
     assert (line["level"], line["keys"][0]) == ("error", RESPONSES)
     client.close()
