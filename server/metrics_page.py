@@ -16,19 +16,25 @@ from prometheus_client.registry import Collector
 from teltonika.server.histogram import Histogram
 from teltonika.server.metrics_families import FAMILIES, Family, Kind, Seen
 
+KEPT_S = 0.05
+"""A page is given again for so long: however many ask, writing pages takes little of the loop."""
+
 
 class Page(msgspec.Struct, frozen=True):
     """The metrics, written."""
 
     content_type: str
     text: bytes
+    written_at: float
 
 
 class MetricsPage(Collector):
-    """What one instance shows; ``look`` is called whenever somebody asks."""
+    """What one instance shows; ``look`` is called when somebody asks, ``now`` is any clock."""
 
-    def __init__(self, look: Callable[[], Seen]) -> None:
+    def __init__(self, look: Callable[[], Seen], now: Callable[[], float]) -> None:
         self._look = look
+        self._now = now
+        self._pages: dict[str, Page] = {}  # by content type, of which there are a few
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -45,7 +51,11 @@ class MetricsPage(Collector):
     def written(self, accept: str) -> Page:
         """``accept``: the header, which says whether OpenMetrics or Prometheus' text is wanted."""
         encoder, content_type = choose_encoder(accept)
-        return Page(content_type, encoder(self._registry))
+        now = self._now()
+        page = self._pages.get(content_type)
+        if page is None or now - page.written_at >= KEPT_S:
+            page = self._pages[content_type] = Page(content_type, encoder(self._registry), now)
+        return page
 
 
 def _metric(family: Family, seen: Seen) -> Metric:

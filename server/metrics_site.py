@@ -1,5 +1,6 @@
 """What the port for metrics and health has: `/metrics`, `/healthz`, `/readyz`."""
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -14,7 +15,7 @@ class MetricsSite:
     """`bind`, then `run` as a task."""
 
     def __init__(self, look: Callable[[], Seen], watch: LoopWatch, readiness: Readiness) -> None:
-        self._page = MetricsPage(look)
+        self._page = MetricsPage(look, time.monotonic)
         self._watch = watch
         self._readiness = readiness
         self._port = MetricsPort(self.answer)

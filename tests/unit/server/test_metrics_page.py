@@ -1,5 +1,7 @@
 """Both formats of the page, read again by the library's own parsers."""
 
+from collections.abc import Callable
+
 import pytest
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
@@ -8,12 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from teltonika.server.counters import Counters
 from teltonika.server.metrics_families import FAMILIES, Build, Queue, Seen, Vitals
-from teltonika.server.metrics_page import MetricsPage
+from teltonika.server.metrics_page import KEPT_S, MetricsPage
 
 HOSTILE = 'a "name" \\ with\na line'
 
 
-def page_for(counters: Counters) -> MetricsPage:
+def page_for(counters: Counters, now: Callable[[], float] = lambda: 0.0) -> MetricsPage:
     vitals = Vitals(
         connections=1,
         registry_entries=1,
@@ -22,7 +24,7 @@ def page_for(counters: Counters) -> MetricsPage:
         queues=dict.fromkeys(Queue, 0),
         is_draining=True,
     )
-    return MetricsPage(lambda: Seen(counters, vitals, Build("1", "3", HOSTILE, "fsync")))
+    return MetricsPage(lambda: Seen(counters, vitals, Build("1", "3", HOSTILE, "fsync")), now)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +55,16 @@ def test_what_is_written_can_be_read_whatever_format_is_asked_for(
     assert samples["teltonika_build_info", None].labels["instance_id"] == HOSTILE
 
 
-def test_it_is_read_anew_each_time() -> None:
+def test_it_is_read_anew_but_not_for_everyone_who_asks_at_once() -> None:
     counters = Counters()
-    page = page_for(counters)
+    now = 100.0
+    page = page_for(counters, lambda: now)
     before = page.written("").text
     counters.records_stored += 1
     assert b"teltonika_records_stored_total 0.0" in before
+    now += KEPT_S / 2
+    assert page.written("").text is before
+    now += KEPT_S
     assert b"teltonika_records_stored_total 1.0" in page.written("").text
 
 
