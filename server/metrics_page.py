@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from teltonika.server.histogram import Histogram
 from teltonika.server.metrics_families import FAMILIES, Family, Kind, Seen
 
+OPENMETRICS = "application/openmetrics-text"
 KEPT_S = 0.05
 """A page is given again for so long: however many ask, writing pages takes little of the loop."""
 
@@ -34,7 +35,7 @@ class MetricsPage(Collector):
     def __init__(self, look: Callable[[], Seen], now: Callable[[], float]) -> None:
         self._look = look
         self._now = now
-        self._pages: dict[str, Page] = {}  # by content type, of which there are a few
+        self._pages: dict[str, Page] = {}  # by what was asked for: two at most
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -50,11 +51,13 @@ class MetricsPage(Collector):
 
     def written(self, accept: str) -> Page:
         """``accept``: the header, which says whether OpenMetrics or Prometheus' text is wanted."""
-        encoder, content_type = choose_encoder(accept)
+        # a header can name any version: what the library is asked for is ours
+        wanted = f"{OPENMETRICS}; version=1.0.0" if OPENMETRICS in accept else ""
         now = self._now()
-        page = self._pages.get(content_type)
+        page = self._pages.get(wanted)
         if page is None or now - page.written_at >= KEPT_S:
-            page = self._pages[content_type] = Page(content_type, encoder(self._registry), now)
+            encoder, content_type = choose_encoder(wanted)
+            page = self._pages[wanted] = Page(content_type, encoder(self._registry), now)
         return page
 
 

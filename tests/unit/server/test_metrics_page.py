@@ -33,6 +33,8 @@ def page_for(counters: Counters, now: Callable[[], float] = lambda: 0.0) -> Metr
         ("", parse_text),
         ("text/plain;version=0.0.4", parse_text),
         ("application/openmetrics-text;version=1.0.0", parse_openmetrics),
+        ("text/plain;q=0.5,application/openmetrics-text;version=1.x\r\nA: b", parse_openmetrics),
+        ("application/openmetrics-text", parse_openmetrics),
     ],
 )
 def test_what_is_written_can_be_read_whatever_format_is_asked_for(
