@@ -6,7 +6,6 @@ always room for the next. h11 reads the requests.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -69,6 +68,8 @@ class MetricsPort:
         while True:
             try:
                 connection, _ = await loop.sock_accept(listening)
+            except ConnectionAbortedError:  # the peer had given up by then
+                continue
             except OSError:
                 await asyncio.sleep(SHORTAGE_PAUSE_S)
                 continue
@@ -90,9 +91,13 @@ class MetricsPort:
         task.add_done_callback(ended)
 
     async def _talk(self, connection: socket.socket) -> None:
-        with contextlib.suppress(TimeoutError, OSError):
+        try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await self._converse(connection)
+        except OSError:  # the peer is gone, or was too slow
+            pass
+        except Exception:  # whatever is wrong here, devices go on
+            log.exception("metrics_connection_failed")
 
     async def _converse(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -118,7 +123,7 @@ class MetricsPort:
         accept = b",".join(value for name, value in request.headers if name == b"accept")
         try:
             return await self._answer(Request(path, accept.decode("latin-1")))
-        except Exception:  # whatever is wrong with an answer, devices go on
+        except Exception:
             log.exception("metrics_request_failed", path=path)
             return Response(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the server's log\n")
 

@@ -70,6 +70,27 @@ async def test_an_answer_that_fails_is_told_and_the_next_one_is_given(
         assert (await asked(port, GET)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET /x HTTP/1.0", b"200"),
+        (b"GET http://here/x HTTP/1.1", b"200"),
+        (b"CONNECT here:80 HTTP/1.1", b"405"),
+        (b"HEAD /x HTTP/1.1\r\nExpect: 100-continue", b"200"),
+        (b"GET /x HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade", b"200"),
+        (b"GET /x HTTP/1.1\r\nTransfer-Encoding: chunked", b"200"),
+    ],
+)
+async def test_each_kind_of_request_has_an_answer(request_line: bytes, status: bytes) -> None:
+    async def answer(_: Request) -> Response:
+        return Response(200, b"")
+
+    async with serving(answer) as port:
+        said = await asked(port, request_line + b"\r\nHost: here\r\n\r\n")
+        assert said.split(b" ")[1] == status
+        assert (await asked(port, GET)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def test_one_too_many_takes_the_place_of_the_oldest() -> None:
     async def answer(_: Request) -> Response:
         return Response(200, b"")
