@@ -127,6 +127,13 @@ def test_what_is_no_telemetry_is_told_and_passed_over(server: ServerProcess) -> 
     assert "Traceback" not in found.stderr
 
 
+def test_nothing_that_others_write_reaches_the_terminal_as_it_is(server: ServerProcess) -> None:
+    add(server.redis, "\x1b[2J")
+    options = ("--data-dir", str(server.data_dir), "--since", "1h", "--count", "1")
+    found = run_teltonika("tail", *options)
+    assert "  \\x1b[2J  " in found.stdout
+
+
 def test_it_ends_when_nobody_reads_any_more(server: ServerProcess) -> None:
     add(server.redis)
     with Watcher("tail", "--since", "1h", "--data-dir", str(server.data_dir)) as tail:
