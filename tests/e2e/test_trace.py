@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 from datagrams import datagram, records
 from own_valkey import OwnValkey
@@ -253,6 +254,25 @@ def test_follow_as_json_and_left_on_if_it_was(
     )
     assert watcher.stop(signal.SIGTERM)[0] == 0
     assert server.redis.smembers(TRACED) == {IMEI}
+
+
+def test_a_second_signal_does_not_keep_follow_from_turning_it_off(
+    server: ServerProcess, follower: Callable[..., Watcher]
+) -> None:
+    """`timeout` sends two, and so does an impatient person, while Redis takes its time."""
+    watcher = follower()
+    process = psutil.Process(watcher.process.pid)
+    valkey = psutil.Process(server.valkey_pid)
+    valkey.suspend()
+    before = len(process.net_connections("unix"))
+    watcher.process.send_signal(signal.SIGINT)
+    while len(process.net_connections("unix")) == before:
+        pass  # it listens no more, and is about to turn it off
+    watcher.process.send_signal(signal.SIGINT)
+    watcher.process.send_signal(signal.SIGTERM)
+    valkey.resume()
+    assert watcher.process.wait(timeout=30) == 0
+    assert not server.redis.exists(TRACED)
 
 
 def test_follow_ends_and_turns_off_when_nobody_reads(
