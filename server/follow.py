@@ -7,7 +7,7 @@ import msgspec
 
 from teltonika.server.command_consumer import parse_entries, parse_entry
 from teltonika.server.lasting_link import LastingLink
-from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, open_link
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink
 
 BLOCK_MS = 1_000
 PAGE = 200
@@ -93,10 +93,8 @@ async def newest_entries(
 
 async def follow(redis_url: str, stream: str) -> AsyncIterator[dict[str, Any]]:
     """The payload of each entry, from the first that is there; until cancelled."""
-    async with open_link(redis_url) as link:
-        seen = "0"
+    async with LastingLink(redis_url, lambda _: None) as redis:
+        follower = StreamFollower(redis, stream, Start(at_ms=0))
         while True:
-            reply = await link.execute("XREAD", "BLOCK", BLOCK_MS, "STREAMS", stream, seen)
-            for entry_id, fields in parse_entries(reply):
-                seen = entry_id
-                yield msgspec.json.decode(cast("dict[bytes, bytes]", fields)[b"payload"])
+            for entry in await follower.next_page():
+                yield msgspec.json.decode(entry.fields[b"payload"])
