@@ -10,10 +10,10 @@ RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/teltonika tel
 USER 10001
 ENV PATH=/opt/teltonika/bin:$PATH \
     TELTONIKA_DATA_DIR=/var/lib/teltonika \
-    TELTONIKA_METRICS=127.0.0.1:9100 \
+    TELTONIKA_METRICS=127.0.0.1:9527 \
     TELTONIKA_LOG_FORMAT=json
 VOLUME /var/lib/teltonika
 EXPOSE 5027
-HEALTHCHECK CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9100/healthz')"]
+HEALTHCHECK CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9527/healthz')"]
 ENTRYPOINT ["teltonika"]
 CMD ["serve"]
