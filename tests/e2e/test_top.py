@@ -141,17 +141,20 @@ def test_on_a_terminal_it_stays_in_place_and_outlives_redis(valkey: OwnValkey) -
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
     ) as process:
         os.close(theirs)
-        said = read_until(terminal, b"\x1b[?1049h")
-        fill(client, IMEI, 1)
-        said += read_until(terminal, IMEI.encode())
-        valkey.kill()
-        said += read_until(terminal, b"Redis is away")
-        client = valkey.start()
-        fill(client, OTHER, 1)
-        said += read_until(terminal, OTHER.encode())
-        process.send_signal(signal.SIGINT)
-        said += read_until(terminal, b"\x1b[?1049l")
-        assert process.wait(timeout=30) == 0
+        try:
+            said = read_until(terminal, b"\x1b[?1049h")
+            fill(client, IMEI, 1)
+            said += read_until(terminal, IMEI.encode())
+            valkey.kill()
+            said += read_until(terminal, b"Redis is away")
+            client = valkey.start()
+            fill(client, OTHER, 1)
+            said += read_until(terminal, OTHER.encode())
+            process.send_signal(signal.SIGINT)
+            said += read_until(terminal, b"\x1b[?1049l")
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()  # it may be waiting for somebody to read
     os.close(terminal)
     assert said.count(b"\x1b[2J") <= 1  # a page is drawn over the last, not after clearing it
     assert b"Traceback" not in said
