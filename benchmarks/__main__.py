@@ -18,8 +18,8 @@ from benchmarks import captures, commands, connections, decode, fleet, ingest, p
 from benchmarks.asked import answers
 from benchmarks.figures import Absent, Figure, lines
 from benchmarks.report import Report, machine, markdown, print_tables, versions
-from benchmarks.senders import allow_open_files
 from benchmarks.servers import running_server
+from teltonika.server.connection_limits import raise_descriptor_limit
 
 QUICK = 100
 """By so much smaller is everything with --quick."""
@@ -74,7 +74,7 @@ def main(
             raise typer.BadParameter(f"{name!r} is none of {', '.join(every)}")
     chosen = {name: every[name] for name in only or every}
     rounds = 1 if quick else rounds
-    allow_open_files()
+    raise_descriptor_limit()  # each connection is a file
     figures: dict[str, list[list[Figure]]] = {name: [] for name in chosen}
     absent: dict[str, Absent] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:

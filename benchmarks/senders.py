@@ -1,7 +1,6 @@
 """Devices that do nothing but send: uvloop protocols in the benchmark's own process."""
 
 import asyncio
-import resource
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,12 +16,6 @@ CONNECTING = 500
 def imei_of(number: int) -> str:
     digits = f"35630704{number:06d}"
     return f"{digits}{luhn_check_digit(digits)}"
-
-
-def allow_open_files() -> None:
-    """As many as the system lets a process have: each connection is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Device(asyncio.Protocol):
