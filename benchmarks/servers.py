@@ -38,7 +38,9 @@ def resident_bytes(pid: int) -> int:
     return psutil.Process(pid).memory_info().rss
 
 
-class _Echo(asyncio.Protocol):
+class Echo(asyncio.Protocol):
+    """Every byte comes back, from one callback."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
@@ -67,10 +69,3 @@ def running_protocol(protocol: type[asyncio.Protocol]) -> Iterator[int]:
     finally:
         process.kill()
         process.join()
-
-
-@contextmanager
-def running_echo() -> Iterator[int]:
-    """Every byte comes back, from one uvloop callback: what sockets alone can do."""
-    with running_protocol(_Echo) as port:
-        yield port
