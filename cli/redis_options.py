@@ -33,6 +33,7 @@ DataDirOption: TypeAlias = Annotated[
 KeyPrefixOption: TypeAlias = Annotated[
     str, typer.Option(help="In front of every key in Redis.", show_default="none")
 ]
+TelemetryStreamOption: TypeAlias = Annotated[str, typer.Option(help="Name of the stream.")]
 
 
 def redis_url(

@@ -13,6 +13,7 @@ from teltonika.cli.redis_options import (
     KeyPrefixOption,
     PasswordFileOption,
     RedisOption,
+    TelemetryStreamOption,
     redis_url,
 )
 from teltonika.cli.since import parse_since
@@ -61,9 +62,7 @@ def tail(
     redis_password_file: PasswordFileOption = None,
     data_dir: DataDirOption = DEFAULTS.data_dir,
     key_prefix: KeyPrefixOption = DEFAULTS.key_prefix,
-    telemetry_stream: Annotated[
-        str, typer.Option(help="Name of the stream.")
-    ] = DEFAULTS.telemetry_stream,
+    telemetry_stream: TelemetryStreamOption = DEFAULTS.telemetry_stream,
     json: Annotated[
         bool, typer.Option("--json", help="Print each entry as one object, with all of it.")
     ] = False,

@@ -17,6 +17,7 @@ from teltonika.cli.redis_options import (
     KeyPrefixOption,
     PasswordFileOption,
     RedisOption,
+    TelemetryStreamOption,
     redis_url,
 )
 from teltonika.cli.top_view import top_view
@@ -40,9 +41,7 @@ def top(
     redis_password_file: PasswordFileOption = None,
     data_dir: DataDirOption = DEFAULTS.data_dir,
     key_prefix: KeyPrefixOption = DEFAULTS.key_prefix,
-    telemetry_stream: Annotated[
-        str, typer.Option(help="Name of the stream.")
-    ] = DEFAULTS.telemetry_stream,
+    telemetry_stream: TelemetryStreamOption = DEFAULTS.telemetry_stream,
     json: Annotated[
         bool, typer.Option("--json", help="Look once, and print what was seen as one object.")
     ] = False,
