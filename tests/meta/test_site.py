@@ -1,12 +1,11 @@
 """The documentation builds as a site, and its drawings are those that the scripts make."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import yaml
+from doc_scripts import script
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,17 +26,6 @@ def test_every_page_has_its_place() -> None:
         for page in ([value] if isinstance(value, str) else [p for e in value for p in e.values()])
     ]
     assert sorted(placed) == sorted(file.name for file in (ROOT / "docs").glob("*.md"))
-
-
-def script(name: str) -> ModuleType:
-    """A script of the documentation's."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_diagrams_are_those_that_the_script_draws() -> None:
