@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -50,7 +49,7 @@ class OwnValkey:
                 self._reader = threading.Thread(target=self.process.stdout.read)
                 self._reader.start()  # it must never wait for somebody to read its log
                 return self.client()
-        self.process.wait()
+        self.ended()
         raise AssertionError(f"valkey did not start:\n{log}")
 
     def client(self) -> redis.Redis:
@@ -76,11 +75,6 @@ class OwnValkey:
         self.process.stdout.close()
         self.process = None
         return code
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def wait_until_refused(client: redis.Redis, code: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from own_valkey import OwnValkey, free_port
+from free_ports import free_port
+from own_valkey import OwnValkey
 from serving import STREAM, BareDevice, ServerProcess, run_teltonika
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet

@@ -3,11 +3,12 @@
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from own_valkey import OwnValkey, free_port, wait_until_refused
+from free_ports import free_port
+from own_valkey import OwnValkey, wait_until_refused
 from serving import (
     IMEI,
     STREAM,
@@ -52,35 +53,34 @@ class Node:
     def id(self) -> str:
         return str(self.cluster("MYID"))
 
-    def stop(self) -> None:
-        self.client.close()
+    def close(self) -> None:
         self.valkey.kill()
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     """A cluster of one node."""
-    node = Node(tmp_path / "node")
-    node.start(0, SLOTS - 1)
-    node.wait_until_ok()
-    yield node
-    node.stop()
+    with closing(Node(tmp_path / "node")) as node:
+        node.start(0, SLOTS - 1)
+        node.wait_until_ok()
+        yield node
 
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
     """A cluster of two; all keys of the server are on the first."""
-    first, second = Node(tmp_path / "first"), Node(tmp_path / "second")
-    first.start(100, SLOTS - 1)
-    second.start(0, 99)
-    first.cluster("MEET", "127.0.0.1", second.port, second.bus_port)
-    for node, other in ((first, second), (second, first)):
-        while other.id not in str(node.cluster("NODES")):
-            pass
-        node.wait_until_ok()
-    yield first, second
-    first.stop()
-    second.stop()
+    with (
+        closing(Node(tmp_path / "first")) as first,
+        closing(Node(tmp_path / "second")) as second,
+    ):
+        first.start(100, SLOTS - 1)
+        second.start(0, 99)
+        first.cluster("MEET", "127.0.0.1", second.port, second.bus_port)
+        for node, other in ((first, second), (second, first)):
+            while other.id not in str(node.cluster("NODES")):
+                pass
+            node.wait_until_ok()
+        yield first, second
 
 
 def begin_move(slot: int, source: Node, target: Node) -> None:

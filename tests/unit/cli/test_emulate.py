@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import typer
+from free_ports import free_port
 from tiny_server import Answer, TinyServer
 from typer.testing import CliRunner
 
@@ -217,9 +217,7 @@ async def test_a_record_never_acknowledged_is_exit_code_1() -> None:
 
 
 async def test_a_refused_connection_is_one_line_and_no_traceback() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     code, output, errors = await run(port, "--give-up-after", "0.1")
     assert code == 1
     assert "sent" in output

@@ -7,6 +7,7 @@ from itertools import chain
 from random import Random
 
 import pytest
+from free_ports import free_port
 from tiny_server import Answer, TinyServer
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, EncodeError, IoElement, IoElements
@@ -47,13 +48,6 @@ def link_for(settings: EmulatorSettings, observer: DeviceObserver | None = None)
 
 async def run(server: TinyServer, **changes: float) -> DeviceReport:
     return await link_for(settings_for(server.port, **changes)).run()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Watch(DeviceObserver):

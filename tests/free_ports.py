@@ -1,0 +1,30 @@
+"""Ports for servers whose port must be known before they run."""
+
+import contextlib
+import random
+import socket
+from pathlib import Path
+
+FIRST_PORT = 10_000
+_handed_out: set[int] = set()
+
+
+def free_port() -> int:
+    """A port that nobody listens on.
+
+    It is not one of those that the system gives away: any connection that any process opens
+    meanwhile may get one of these.
+    """
+    while True:
+        port = random.randrange(FIRST_PORT, _first_given_away())
+        if port in _handed_out:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _handed_out.add(port)
+            return port
+
+
+def _first_given_away() -> int:
+    """Where those begin that the system takes if none is said."""
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
