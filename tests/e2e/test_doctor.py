@@ -13,8 +13,8 @@ from typing import Any
 import jumping_clock
 import pytest
 from certificates import Certificates
-from loading_valkey import answers_loading, slow_load, start_with_much_to_load
 from free_ports import free_port
+from loading_valkey import answers_loading, slow_load, start_with_much_to_load
 from own_valkey import OwnValkey
 from serving import IMEI, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 from small_disk import NoSmallDiskError, small_disk
