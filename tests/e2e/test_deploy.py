@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from free_ports import free_port
 from own_valkey import OwnValkey
 from serving import IMEI, STREAM, TELTONIKA
 
@@ -41,12 +41,10 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[dict[st
 
 def free_ports() -> dict[str, str]:
     """In place of the fixed ones, which may be taken on the machine of the tests."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        device, metrics = (server.getsockname()[1] for server in (one, two))
-        return {"TELTONIKA_PORT": str(device), "TELTONIKA_METRICS": f"127.0.0.1:{metrics}"}
+    return {
+        "TELTONIKA_PORT": str(free_port()),
+        "TELTONIKA_METRICS": f"127.0.0.1:{free_port()}",
+    }
 
 
 def healthy(metrics: str, code: int) -> None:

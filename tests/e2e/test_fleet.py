@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+from free_ports import free_port
 from serving import STREAM, TELTONIKA, ServerProcess, run_teltonika
 
 FIRST = "356307042441000"
@@ -74,11 +75,9 @@ def test_ctrl_c_ends_it_properly_with_the_report(processes: str, server: ServerP
     assert "Traceback" not in stderr
 
 
-def test_devices_that_get_nowhere_are_named(server: ServerProcess) -> None:
-    port = server.port
-    server.stop()
+def test_devices_that_get_nowhere_are_named() -> None:
     result = run_teltonika(
-        *("emulate", "--imei", FIRST, "--port", str(port), "--count", "3"),
+        *("emulate", "--imei", FIRST, "--port", str(free_port()), "--count", "3"),
         *("--give-up-after", "0.5"),
     )
     assert result.returncode == 1

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from own_valkey import OwnValkey
 from serving import IMEI, TELTONIKA, ServerProcess, wait_for_entry
 
@@ -51,11 +51,6 @@ def wait_for_new_connection(server: ServerProcess) -> None:
         beats.subscribe(f"__keyspace@0__:{key}")
         while json.loads(server.redis.get(key) or "{}").get("sessions") != 1:
             assert beats.get_message(timeout=30) is not None
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("step", EXPECTED)
