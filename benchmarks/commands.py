@@ -18,7 +18,7 @@ import msgspec
 import redis
 
 from benchmarks.figures import Figure
-from benchmarks.ingest import KEYS
+from benchmarks.ingest import KEYS, SHARD
 from benchmarks.senders import imei_of
 from benchmarks.workloads import WORKLOADS
 from teltonika.codecs import (
@@ -163,7 +163,7 @@ class Business:
         return (self._records() - before) / (time.perf_counter() - start)
 
     def _records(self) -> int:
-        info = cast("dict[str, Any]", self._redis.xinfo_stream(KEYS.telemetry))
+        info = cast("dict[str, Any]", self._redis.xinfo_stream(SHARD.telemetry))
         return int(info["entries-added"])
 
     def _command(self, number: int) -> dict[Any, Any]:

@@ -18,7 +18,7 @@ import hiredis
 import redis
 
 from benchmarks.figures import Figure
-from benchmarks.ingest import KEYS
+from benchmarks.ingest import KEYS, SHARD
 from benchmarks.quiet_devices import Devices, Grown, running_devices
 from benchmarks.senders import imei_of
 from benchmarks.servers import resident_bytes, running_server
@@ -257,7 +257,7 @@ class _Server:
 
     def open_connections(self, count: int, at_a_time: int) -> float:
         """Seconds until Valkey has confirmed what the server asks of it for so many handshakes."""
-        command = ("EVALSHA", OPEN_CONNECTION.sha, 1, KEYS.dedupe)
+        command = ("EVALSHA", OPEN_CONNECTION.sha, 1, SHARD.dedupe)
         commands = [
             pack_command(*command, imei_of(FIRST_BARE + number), bytes(8))
             for number in range(count)

@@ -39,6 +39,7 @@ IN_PACKETS = "packets to the ACK"
 LATENCY_CONNECTIONS = 100
 MAXLEN = 1_000_000
 KEYS = Keys()
+SHARD = KEYS.shards[0]
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -131,7 +132,7 @@ def ceiling(server: Listening, devices: int, packets: Sequence[bytes]) -> float:
     decoded = [_avl_packet(packet) for packet in packets]
     commands = [
         pack_command(
-            *("EVALSHA", STORE_PACKET.sha, 2, KEYS.telemetry, KEYS.dedupe, *arguments, number, 0)
+            *("EVALSHA", STORE_PACKET.sha, 2, SHARD.telemetry, SHARD.dedupe, *arguments, number, 0)
         )
         for number, packet in enumerate(decoded, start=1)
         for device in range(500_000, 500_000 + devices)  # no devices of the server's

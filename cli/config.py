@@ -19,7 +19,7 @@ from teltonika.cli.serve import serve_settings
 from teltonika.cli.shared_options import with_options_of
 from teltonika.codecs.printable import printable
 from teltonika.server import ServerSettings
-from teltonika.server.redis_link import redacted_url
+from teltonika.server.redis_url import redacted_url
 
 Value: TypeAlias = str | int | float | bool | None
 

@@ -19,6 +19,7 @@ from teltonika.emulator import DeviceLink, EmulatorSettings, assemble_device
 from teltonika.server import Listening, ServerError, ServerSettings
 from teltonika.server import serve as run_server
 from teltonika.server.follow import follow
+from teltonika.server.keys import Keys
 from teltonika.server.logs import LogFormat, LogLevel, configure_logs
 
 FIRST_IMEI = 35630704244101  # without its check digit
@@ -64,7 +65,7 @@ async def run_demo(devices: int, seconds: float, directory: Path, view: DemoView
         address = await listening
         with view:
             view.started(address)
-            watcher = group.create_task(_watch(address.redis, settings.telemetry_stream, view))
+            watcher = group.create_task(_watch(address.redis, settings.keys, view))
             await _run_devices(_links(devices, address.port, view), stop_devices)
             await view.all_landed()
         watcher.cancel()
@@ -80,8 +81,8 @@ async def _run_devices(links: list[DeviceLink], stop: asyncio.Event) -> None:
             link.stop()
 
 
-async def _watch(redis_url: str, stream: str, view: DemoView) -> None:
-    async for payload in follow(redis_url, stream):
+async def _watch(redis_url: str, keys: Keys, view: DemoView) -> None:
+    async for payload in follow(redis_url, keys):
         view.landed(payload)
 
 

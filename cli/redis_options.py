@@ -20,7 +20,8 @@ DEFAULTS = ServerSettings()
 RedisOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        help="URL of the servers' Redis.", show_default="the embedded one of the data directory"
+        help="URL of the servers' Redis: redis://, redis+sentinel:// or redis+cluster://.",
+        show_default="the embedded one of the data directory",
     ),
 ]
 PasswordFileOption: TypeAlias = Annotated[

@@ -20,6 +20,7 @@ from teltonika.server import serve as run_server
 from teltonika.server.authority import Authority
 from teltonika.server.durability import Durability
 from teltonika.server.errors import InvalidRedisUrlError
+from teltonika.server.keys import MAX_SHARDS
 from teltonika.server.logs import LogFormat, LogLevel, configure_logs
 
 DEFAULTS = ServerSettings()
@@ -68,7 +69,8 @@ def serve_settings(
     redis: Annotated[
         str | None,
         typer.Option(
-            help="URL of the Redis to write to, such as redis://localhost:6379/0. "
+            help="URL of the Redis to write to, such as redis://localhost:6379/0, "
+            "redis+sentinel://host:26379,host/NAME or redis+cluster://host:6379,host. "
             "Without it an embedded Valkey is started in the data directory.",
             show_default="embedded",
             rich_help_panel=REDIS,
@@ -83,6 +85,25 @@ def serve_settings(
         str,
         typer.Option(help="In front of every key.", show_default="none", rich_help_panel=REDIS),
     ] = DEFAULTS.key_prefix,
+    stream_shards: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Streams that records are spread over, by IMEI, so that the nodes of a cluster "
+            "share the work. All servers need the same number.",
+            min=1,
+            max=MAX_SHARDS,
+            rich_help_panel=REDIS,
+        ),
+    ] = DEFAULTS.stream_shards,
+    reshard: Annotated[
+        bool,
+        typer.Option(
+            "--reshard",
+            help="Begin with another number of shards than before; no other server may run.",
+            rich_help_panel=REDIS,
+        ),
+    ] = DEFAULTS.reshard,
     stream_maxlen: Annotated[
         int,
         typer.Option(
@@ -390,6 +411,8 @@ def serve_settings(
         instance_id=instance_id,
         telemetry_stream=telemetry_stream,
         key_prefix=key_prefix,
+        stream_shards=stream_shards,
+        reshard=reshard,
         stream_maxlen=stream_maxlen,
         authority=authority,
         strict=strict,

@@ -21,9 +21,8 @@ from teltonika.cli.tail_view import TailView
 from teltonika.cli.until_stopped import run_until_stopped
 from teltonika.codecs import parse_imei
 from teltonika.server import ServerError
-from teltonika.server.follow import Start, StreamEntry, StreamFollower
+from teltonika.server.follow import Start, StreamEntry, following
 from teltonika.server.keys import Keys
-from teltonika.server.lasting_link import LastingLink
 from teltonika.server.telemetry import EntryError
 
 
@@ -86,7 +85,7 @@ def tail(
     view = TailView(io or (), checked_model(model), names=names or model is not None)
     show = _Show(view, wanted, count, json=json)
     try:
-        run_until_stopped(_follow(url, Keys(key_prefix, telemetry_stream).telemetry, start, show))
+        run_until_stopped(_follow(url, Keys(key_prefix, telemetry_stream), start, show))
     except ServerError as error:
         fail(str(error))
 
@@ -125,11 +124,10 @@ class _Show:
         sys.stdout.flush()
 
 
-async def _follow(url: str, stream: str, start: Start, show: _Show) -> None:
-    async with LastingLink(url, _tell) as redis:
-        follower = StreamFollower(redis, stream, start)
+async def _follow(url: str, keys: Keys, start: Start, show: _Show) -> None:
+    async with following(url, keys, start, _tell) as next_page:
         while not show.is_done:
-            show.page(await follower.next_page())
+            show.page(await next_page())
 
 
 def _device_of(entry: StreamEntry) -> str:

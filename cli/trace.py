@@ -25,7 +25,7 @@ from teltonika.cli.until_stopped import run_until_stopped
 from teltonika.codecs import parse_imei
 from teltonika.codecs.printable import printable
 from teltonika.server import ServerError
-from teltonika.server.instance import background
+from teltonika.server.background import background
 from teltonika.server.keys import Keys
 from teltonika.server.lasting_link import LastingLink
 from teltonika.server.trace_client import TraceClient, TracedDevice, TraceFollower

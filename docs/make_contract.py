@@ -36,6 +36,7 @@ DOCS = Path(__file__).parent
 PYPROJECT = DOCS.parent / "pyproject.toml"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KEYS = Keys()
+TELEMETRY = KEYS.shards[0].telemetry
 
 
 class Kind(NamedTuple):
@@ -47,8 +48,8 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("telemetry", f"An entry of {KEYS.telemetry}", (TelemetryEntry,)),
-    Kind("payload", f"The payload of an entry of {KEYS.telemetry}", (Payload,)),
+    Kind("telemetry", f"An entry of {TELEMETRY}", (TelemetryEntry,)),
+    Kind("payload", f"The payload of an entry of {TELEMETRY}", (Payload,)),
     Kind("message", f"An entry of {KEYS.messages}", (MessageEntry,)),
     Kind("command", f"An entry of {KEYS.outbound('{instance_id}')}", (CommandEntry,)),
     Kind("response", f"An entry of {KEYS.responses}", (Delivered, Responded, Failed)),
@@ -130,7 +131,7 @@ def document() -> Document:
         },
         channels={
             "telemetry": Channel(
-                KEYS.telemetry,
+                TELEMETRY,
                 "Telemetry",
                 "One entry for each AVL record, in the order in which they came.",
                 messages(TelemetryEntry),

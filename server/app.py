@@ -7,33 +7,23 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import structlog
-from redis.exceptions import BusyLoadingError, MovedError, RedisError
 
 from teltonika.codecs import TlsError
+from teltonika.server.background import background
 from teltonika.server.config import ServerSettings
 from teltonika.server.data_dir import DataDirectory
-from teltonika.server.durability import (
-    CONFIRMED,
-    SYNCED_ALWAYS,
-    Durability,
-    Promise,
-    check_durability,
-)
+from teltonika.server.deployment import Deployment, deployment_of
+from teltonika.server.durability import CONFIRMED, SYNCED_ALWAYS, Durability, Promise
 from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
-from teltonika.server.errors import (
-    DataDirectoryBusyError,
-    RedisUnavailableError,
-    WeakRedisError,
-)
-from teltonika.server.instance import Instance, Ports, background
-from teltonika.server.redis_link import RedisLink, check_redis_url, open_link, redacted_url
-from teltonika.server.refusals import in_words, node_of
+from teltonika.server.errors import DataDirectoryBusyError, WeakRedisError
+from teltonika.server.instance import Instance, Ports
+from teltonika.server.redis_check import check_redis
+from teltonika.server.redis_link import check_redis_url
+from teltonika.server.redis_url import redacted_url
+from teltonika.server.shard_record import check_shards
 from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
-
-CHECK_TIMEOUT_S = 10.0
-LOADING_PAUSE_S = 0.5
 
 
 class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening"):
@@ -42,7 +32,8 @@ class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening")
     host: str
     port: int
     redis: str
-    """A URL that redis-py opens, without its password."""
+    """A URL that redis-py opens, without its password: of a cluster one of its nodes, of a primary
+    that Sentinels name the one that it is now."""
     instance_id: str
     pid: int
     udp_port: int | msgspec.UnsetType = msgspec.UNSET
@@ -68,7 +59,7 @@ async def serve(
         instance_id = _claim_instance_id(settings, stack)
         try:
             async with given_up_on(stop):
-                redis_url, promise = await stack.enter_async_context(_redis(settings, instance_id))
+                redis, url, promise = await stack.enter_async_context(_redis(settings, instance_id))
         except TimeoutError:
             log.info("stopped", before="it had started")
             return
@@ -77,7 +68,7 @@ async def serve(
             address = Listening(
                 settings.host,
                 ports.tcp,
-                redacted_url(redis_url),
+                redacted_url(url),
                 instance_id,
                 os.getpid(),
                 msgspec.UNSET if ports.udp is None else ports.udp,
@@ -86,7 +77,7 @@ async def serve(
             log.info(**msgspec.to_builtins(address), durability=promise.durability)
             on_listening(address)
 
-        instance = Instance(settings, instance_id, redis_url, promise, tls)
+        instance = Instance(settings, instance_id, redis, promise, tls)
         async with background(_reload_when_asked(tls, reload)):
             await instance.run(stop, tell)
 
@@ -138,68 +129,31 @@ def _claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStac
 
 
 @contextlib.asynccontextmanager
-async def _redis(settings: ServerSettings, instance_id: str) -> AsyncIterator[tuple[str, Promise]]:
+async def _redis(
+    settings: ServerSettings, instance_id: str
+) -> AsyncIterator[tuple[Deployment, str, Promise]]:
     """The Redis that was named, or an embedded one that lives as long as the body.
 
-    Its URL, and what it promises.
+    With the URL of one of its servers, and what all of them promise.
     """
     if settings.redis_url is not None:
-        keys = settings.keys.together(instance_id)
-        yield settings.redis_url, await _check_redis(settings.redis_url, settings, keys)
+        check_redis_url(settings.redis_url)
+        redis = deployment_of(settings.redis_url)
+        yield redis, *await check_redis(redis, settings, instance_id)
         return
     promise = promise_of_ours(settings.durability)
     embedded = EmbeddedValkey(settings.data_dir / SUBDIRECTORY)
     await embedded.start()
     try:
         async with background(embedded.keep_up()):
-            yield embedded.url, promise
+            redis = deployment_of(embedded.url)
+            await check_shards(redis, settings.keys, reshard=settings.reshard)
+            yield redis, embedded.url, promise
     except asyncio.CancelledError:
         embedded.kill()
         raise
     finally:
         await embedded.stop()
-
-
-async def _check_redis(
-    url: str, settings: ServerSettings, keys: tuple[tuple[str, ...], ...]
-) -> Promise:
-    """A Redis that is wrong from the start is a mistake to tell, not one to wait for.
-
-    One that still loads its data is waited for.
-    """
-    check_redis_url(url)
-    is_loading = False
-    while True:
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(url) as link:
-                await check_keys(link, url, keys)
-                return await check_durability(link, settings.durability, settings.replicas)
-        except TimeoutError:
-            raise RedisUnavailableError(
-                f"cannot use the Redis at {redacted_url(url)}: no answer in {CHECK_TIMEOUT_S:g} s"
-            ) from None
-        except BusyLoadingError as error:
-            if not is_loading:
-                log.warning("redis_is_loading", redis=redacted_url(url), error=str(error))
-            is_loading = True
-        except (RedisError, OSError) as error:
-            raise RedisUnavailableError(
-                f"cannot use the Redis at {redacted_url(url)}: {in_words(error)}"
-            ) from error
-        await asyncio.sleep(LOADING_PAUSE_S)
-
-
-async def check_keys(link: RedisLink, url: str, keys: tuple[tuple[str, ...], ...]) -> None:
-    """Whether this Redis has all keys; a node of a cluster may not."""
-    for names in keys:
-        try:
-            await link.execute("EXISTS", *names)
-        except MovedError as error:
-            raise RedisUnavailableError(
-                f"the Redis at {redacted_url(url)} is one node of a cluster, and slot "
-                f"{error.slot_id}, which {names[0]} is in, belongs to {node_of(error)}: give that "
-                "node, and a --key-prefix such as {teltonika}: if that has not all keys either"
-            ) from None
 
 
 def promise_of_ours(wanted: Durability | None) -> Promise:

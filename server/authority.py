@@ -10,10 +10,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from teltonika.codecs import luhn_valid
+from teltonika.server.deployment import Deployment
 from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.keys import Keys
 from teltonika.server.reconnecting import Reconnecting
-from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply, open_link
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply, open_at
 from teltonika.server.refusals import in_words
 
 log = structlog.get_logger()
@@ -37,16 +38,17 @@ class AllowList:
     """
 
     def __init__(
-        self, redis_url: str, keys: Keys, refresh_s: float, changed: Callable[[], None]
+        self, redis: Deployment, keys: Keys, refresh_s: float, changed: Callable[[], None]
     ) -> None:
-        self._redis_url = redis_url
+        self._redis = redis
         self._key = keys.allowed
         self._channel = keys.allowed_changed
         self._refresh_s = refresh_s
         self._changed = changed
         self._imeis: frozenset[str] = frozenset()
         self._connections = Reconnecting(
-            redis_url,
+            redis,
+            keys.allowed,
             "allow_list_not_read",
             lambda: {"devices": len(self._imeis)},
             shortest_pause_s=0.1,
@@ -58,7 +60,7 @@ class AllowList:
     async def load(self) -> None:
         """Read the list. Raises RedisUnavailableError."""
         try:
-            async with open_link(self._redis_url) as link:
+            async with open_at(self._redis, self._key) as link:
                 await self._read(link)
         except (RedisError, OSError) as error:
             raise RedisUnavailableError(
@@ -73,7 +75,7 @@ class AllowList:
     async def _read_until_changed(self, messages: RedisLink) -> None:
         # subscribed before the list is read: no change falls between the two
         await _ask(messages, "SUBSCRIBE", self._channel)
-        async with open_link(self._redis_url) as link:
+        async with open_at(self._redis, self._key) as link:
             await self._read(link)
         self._connections.succeeded()
         with contextlib.suppress(TimeoutError):

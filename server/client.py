@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
-from redis import Redis
 
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.clients import blocking_client
 from teltonika.server.command import CommandEntry
 from teltonika.server.entry_fields import as_fields
 from teltonika.server.keys import Keys
@@ -39,7 +39,7 @@ class CommandClient:
     """Publishes commands and follows them. Raises redis-py's errors."""
 
     def __init__(self, redis_url: str, keys: Keys) -> None:
-        self._redis = Redis.from_url(redis_url, decode_responses=True, protocol=2)
+        self._redis = blocking_client(redis_url, decode_responses=True, protocol=2)
         self._keys = keys
 
     def instance_of(self, imei: str) -> str:

@@ -23,6 +23,7 @@ from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import GROUP, CommandLedger, Found
 from teltonika.server.command_queue import Reason
 from teltonika.server.counters import Counters
+from teltonika.server.deployment import Deployment
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply
 from teltonika.server.steps import step
@@ -40,7 +41,7 @@ class CommandConsumer:
 
     def __init__(
         self,
-        redis_url: str,
+        redis: Deployment,
         stream: str,
         instance_id: str,
         ledger: CommandLedger,
@@ -49,7 +50,7 @@ class CommandConsumer:
         rescan_s: float,
         counters: Counters,
     ) -> None:
-        self._connections = Reconnecting(redis_url, "command_stream_unavailable")
+        self._connections = Reconnecting(redis, stream, "command_stream_unavailable")
         self._stream = stream
         self._instance_id = instance_id
         self._ledger = ledger

@@ -128,9 +128,12 @@ class CommandLedger:
         Not before: while the entry stands, a run that starts must know what the command came to,
         however long nothing ran.
         """
-        self.release(ref.entry, lambda: None)
         key = self._keys.command(ref.key)
-        self._writer.submit(lambda _: done(), "EXPIRE", key, self._remember_s)
+
+        def released() -> None:
+            self._writer.submit(lambda _: done(), "EXPIRE", key, self._remember_s)
+
+        self.release(ref.entry, released)
 
     def unasked(self, imei: str, message: CommandMessage, done: Callable[[], None]) -> None:
         """Store a message that no command waits for. After a lost reply it may stand twice.

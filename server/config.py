@@ -38,8 +38,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     key_prefix: str = ""
     """In front of every key."""
     telemetry_stream: str = TELEMETRY_STREAM
+    stream_shards: int = 1
+    """Streams that telemetry is in: a device's in one of them, by its IMEI."""
+    reshard: bool = False
+    """Whether the number of shards may be another one than before."""
     stream_maxlen: int = 1_000_000
-    """Entries the stream is trimmed to, roughly; 0 never trims."""
+    """Entries each stream is trimmed to, roughly; 0 never trims."""
 
     authority: Authority = Authority.ALLOW_ALL
     strict: bool = False
@@ -101,4 +105,4 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def keys(self) -> Keys:
-        return Keys(self.key_prefix, self.telemetry_stream)
+        return Keys(self.key_prefix, self.telemetry_stream, self.stream_shards)

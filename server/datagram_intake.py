@@ -45,7 +45,7 @@ from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
 from teltonika.server.peer_log import PeerLog
-from teltonika.server.publisher import Publisher
+from teltonika.server.publishers import Publishers
 from teltonika.server.trace import Tracer
 
 Address = tuple[Any, ...]
@@ -95,11 +95,13 @@ class DatagramSource:
 
     def hold(self, size: int) -> None:
         """So many bytes more wait to be stored, and not by the publisher."""
-        self._intake.publisher.hold(size)
+        assert self.imei is not None
+        self._intake.publishers.of(self.imei).hold(size)
 
     def let_go(self, size: int) -> None:
         """So many do not any more."""
-        self._intake.publisher.let_go(size)
+        assert self.imei is not None
+        self._intake.publishers.of(self.imei).let_go(size)
 
     def say(self, level: int, event: str, **fields: object) -> None:
         """Log something that a datagram is the cause of."""
@@ -124,7 +126,7 @@ class _Waiting(msgspec.Struct):
 class _Device:
     """A device with datagrams that wait, for as long as there are any."""
 
-    __slots__ = ("_intake", "ended", "heard", "imei", "size", "waiting")
+    __slots__ = ("_intake", "ended", "heard", "imei", "publisher", "size", "waiting")
 
     connection = b""
     """None: the script that stores packets compares none then."""
@@ -132,6 +134,7 @@ class _Device:
     def __init__(self, intake: "DatagramIntake", imei: str) -> None:
         self._intake = intake
         self.imei = imei
+        self.publisher = intake.publishers.of(imei)
         self.ended = False
         self.waiting: deque[_Waiting] = deque()
         self.size = 0
@@ -158,14 +161,14 @@ class DatagramIntake:
     def __init__(
         self,
         settings: ServerSettings,
-        publisher: Publisher,
+        publishers: Publishers,
         admission: Admission,
         commands: CommandDispatcher,
         peer_log: PeerLog,
         counters: Counters,
         tracer: Tracer,
     ) -> None:
-        self.publisher = publisher
+        self.publishers = publishers
         self.peer_log = peer_log
         self.tracer = tracer
         self._max_size = settings.max_packet_size
@@ -184,7 +187,7 @@ class DatagramIntake:
         if self._stopped:
             return
         self._counters.bytes_received += len(data)
-        if self.publisher.is_full:  # first of all: a flood is to cost little
+        if self.publishers.are_full:  # first of all: a flood is to cost little
             self._counters.datagrams_dropped += 1
             return
         source = DatagramSource(self, None, socket, address)
@@ -194,6 +197,9 @@ class DatagramIntake:
             source.imei = datagram.imei
             source.trace(Side.DEVICE, data)
             if not self._may_send(source, datagram.imei) or self._waits(datagram, source):
+                return
+            if self.publishers.of(datagram.imei).is_full:
+                self._counters.datagrams_dropped += 1
                 return
             content = decode_data(datagram.data, ENVELOPE_SIZE)
         except DecodeError as error:
@@ -233,7 +239,7 @@ class DatagramIntake:
         for device in list(self._devices.values()):
             if all_of_them or device.heard < past:
                 device.ended = True  # the publisher writes nothing of it
-                self.publisher.let_go(device.size)
+                device.publisher.let_go(device.size)
                 self._counters.datagrams_dropped += len(device.waiting)
                 self._forget(device)
 
@@ -241,7 +247,7 @@ class DatagramIntake:
         """Redis has the first of the datagrams that wait of a device: answer it."""
         waiting = device.waiting.popleft()
         device.size -= waiting.size
-        self.publisher.let_go(waiting.size)
+        device.publisher.let_go(waiting.size)
         datagram = waiting.datagram
         answer = DatagramAnswer(datagram.packet_id, datagram.avl_packet_id, record_count)
         encoded = encode_answer(answer)
@@ -253,7 +259,7 @@ class DatagramIntake:
             following = device.waiting[0]
             packet = decode_data(following.datagram.data, ENVELOPE_SIZE)
             assert isinstance(packet, AvlPacket)
-            self.publisher.submit(device, device.imei, packet, following.read_at)
+            device.publisher.submit(device, device.imei, packet, following.read_at)
         else:
             self._forget(device)
 
@@ -316,6 +322,6 @@ class DatagramIntake:
         device.heard = waiting.read_at
         device.waiting.append(waiting)
         device.size += waiting.size
-        self.publisher.hold(waiting.size)
+        device.publisher.hold(waiting.size)
         if len(device.waiting) == 1:
-            self.publisher.submit(device, device.imei, packet, waiting.read_at)
+            device.publisher.submit(device, device.imei, packet, waiting.read_at)

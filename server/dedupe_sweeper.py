@@ -11,7 +11,7 @@ from typing import cast
 import structlog
 
 from teltonika.server.errors import RedisRefusedError
-from teltonika.server.keys import Keys
+from teltonika.server.keys import ShardKeys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import FORGET_DEVICES
 
@@ -23,9 +23,9 @@ SECONDS_A_DAY = 86_400
 
 
 class DedupeSweeper:
-    """Forgets devices without a new record for ``days``; `run` does the work."""
+    """Forgets devices of a shard without a new record for ``days``; `run` does the work."""
 
-    def __init__(self, writer: RedisWriter, keys: Keys, days: int) -> None:
+    def __init__(self, writer: RedisWriter, keys: ShardKeys, days: int) -> None:
         self._writer = writer
         self._keys = keys
         self._days = days
@@ -39,7 +39,7 @@ class DedupeSweeper:
 
     async def _today(self) -> int:
         """Days since 1970, by the clock that dates the devices: that of Redis."""
-        seconds, _ = cast("list[bytes]", await self._writer.call("TIME"))
+        seconds, _ = cast("list[bytes]", await self._writer.call("TIME", at=self._keys.dedupe))
         return int(seconds) // SECONDS_A_DAY
 
     async def _sweep_once(self, day: int) -> None:
@@ -62,7 +62,7 @@ class DedupeSweeper:
                 forgotten += cast(int, reply)
             if cursor == b"0":
                 break
-        log.info("dedupe_swept", forgotten=forgotten, days=self._days)
+        log.info("dedupe_swept", key=self._keys.dedupe, forgotten=forgotten, days=self._days)
         return forgotten
 
 

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from teltonika.server.deployment import Place
 from teltonika.server.errors import EmbeddedRedisError
 from teltonika.server.file_lock import FileLock
 from teltonika.server.redis_link import RedisLink
@@ -129,7 +130,7 @@ class EmbeddedValkey:
         except msgspec.DecodeError:  # its server was killed before the note was whole
             note = _Note(0, str(self._socket))
         log.warning("valkey_survivor", pid=note.pid, action="shutting it down")
-        link = RedisLink(f"unix://{note.socket}")
+        link = RedisLink(Place(f"unix://{note.socket}"))
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 # it ends without an answer; one that is only just ending refuses the connection

@@ -1,13 +1,19 @@
 """The telemetry stream as it grows: for whoever wants to watch it."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import msgspec
 
+from teltonika.server.background import background
 from teltonika.server.command_consumer import parse_entries, parse_entry
+from teltonika.server.keys import Keys
 from teltonika.server.lasting_link import LastingLink
+from teltonika.server.links import Links
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink
+from teltonika.server.shard_record import recorded_keys
 
 BLOCK_MS = 1_000
 PAGE = 200
@@ -30,6 +36,11 @@ class StreamEntry(msgspec.Struct, frozen=True):
     entry_id: str
     fields: Mapping[bytes, bytes]
 
+    @property
+    def at_ms(self) -> int:
+        """When that was."""
+        return int(self.entry_id.partition("-")[0])
+
 
 class StreamFollower:
     """Every entry that the stream holds from ``start`` on, once, in order: `next_page`.
@@ -50,7 +61,8 @@ class StreamFollower:
             if page:
                 return page
 
-    async def _read(self, link: RedisLink) -> list[StreamEntry]:
+    async def _read(self, links: Links) -> list[StreamEntry]:
+        link = await links.at(self._stream)
         if self._seen is None:
             self._seen = await self._start_id(link)
         reply = await link.execute(
@@ -91,10 +103,39 @@ async def newest_entries(
     return [StreamEntry(entry_id, fields) for entry_id, fields in found if fields is not None]
 
 
-async def follow(redis_url: str, stream: str) -> AsyncIterator[dict[str, Any]]:
-    """The payload of each entry, from the first that is there; until cancelled."""
-    async with LastingLink(redis_url, lambda _: None) as redis:
-        follower = StreamFollower(redis, stream, Start(at_ms=0))
+@contextlib.asynccontextmanager
+async def following(
+    redis_url: str, keys: Keys, start: Start, told: Callable[[str], None]
+) -> AsyncIterator[Callable[[], Awaitable[list[StreamEntry]]]]:
+    """What gives the next entries, one at least, of all shards that there are when it begins.
+
+    Those of one shard come in order. Raises RedisUnavailableError as `LastingLink.ask`.
+    """
+    async with LastingLink(redis_url, told) as redis:
+        keys = await redis.ask(lambda links: recorded_keys(links, keys))
+    pages: asyncio.Queue[list[StreamEntry]] = asyncio.Queue(1)
+    async with background(
+        *(_follow(redis_url, shard.telemetry, start, told, pages) for shard in keys.shards)
+    ):
+        yield pages.get
+
+
+async def _follow(
+    redis_url: str,
+    stream: str,
+    start: Start,
+    told: Callable[[str], None],
+    pages: asyncio.Queue[list[StreamEntry]],
+) -> None:
+    async with LastingLink(redis_url, told) as redis:
+        follower = StreamFollower(redis, stream, start)
         while True:
-            for entry in await follower.next_page():
+            await pages.put(await follower.next_page())
+
+
+async def follow(redis_url: str, keys: Keys) -> AsyncIterator[dict[str, Any]]:
+    """The payload of each entry, from the first that is there; until cancelled."""
+    async with following(redis_url, keys, Start(at_ms=0), lambda _: None) as next_page:
+        while True:
+            for entry in await next_page():
                 yield msgspec.json.decode(entry.fields[b"payload"])

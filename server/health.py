@@ -1,12 +1,14 @@
 """Whether the process turns, and whether it can take records in."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError
 
+from teltonika.server.deployment import Deployment
 from teltonika.server.histogram import Histogram
-from teltonika.server.redis_link import open_link
+from teltonika.server.keys import ShardKeys
+from teltonika.server.redis_link import open_at
 from teltonika.server.refusals import in_words
 
 LOOK_PERIOD_S = 0.5
@@ -43,9 +45,15 @@ class Readiness:
     """Whether devices can connect and their records are stored."""
 
     def __init__(
-        self, redis_url: str, *, is_open: Callable[[], bool], draining: Callable[[], bool]
+        self,
+        redis: Deployment,
+        shards: Sequence[ShardKeys],
+        *,
+        is_open: Callable[[], bool],
+        draining: Callable[[], bool],
     ) -> None:
-        self._redis_url = redis_url
+        self._redis = redis
+        self._shards = shards
         self._is_open = is_open
         self._draining = draining
 
@@ -56,15 +64,18 @@ class Readiness:
             complaints.append("the server stops: it drains")
         elif not self._is_open():
             complaints.append("the port for devices is not open yet")
-        refusal = await self._refusal()
-        if refusal is not None:
-            complaints.append(f"Redis does not answer: {refusal}")
+        streams = [shard.telemetry for shard in self._shards]
+        refusals = await asyncio.gather(*map(self._refusal, streams))
+        for stream, refusal in zip(streams, refusals, strict=True):
+            if refusal is not None:
+                where = f" for {stream}" if len(streams) > 1 else ""
+                complaints.append(f"Redis does not answer{where}: {refusal}")
         return complaints
 
-    async def _refusal(self) -> str | None:
+    async def _refusal(self, stream: str) -> str | None:
         """Asked on a connection of its own: those that work may wait for what is on its way."""
         try:
-            async with asyncio.timeout(PING_TIMEOUT_S), open_link(self._redis_url) as link:
+            async with asyncio.timeout(PING_TIMEOUT_S), open_at(self._redis, stream) as link:
                 await link.execute("PING")
         except TimeoutError:
             return f"nothing in {PING_TIMEOUT_S:g} s"

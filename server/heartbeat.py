@@ -54,6 +54,7 @@ class Heartbeat:
         self._writer = writer
         self._keys = keys
         self._key = keys.heartbeat(instance_id)
+        self._outbound = keys.outbound(instance_id)
         self._registry = registry
         self._instance_id = instance_id
         self._run_id = run_id
@@ -65,12 +66,14 @@ class Heartbeat:
     async def take_over(self) -> int:
         """This run has the id from now on, whoever had it: the newer wins.
 
-        Returns when that was, in epoch milliseconds by the clock of Redis. Raises
-        RedisRefusedError.
+        Returns when that was, in epoch milliseconds by the clock that dates commands.
+        Raises RedisRefusedError.
         """
         await self._writer.call("HSET", self._keys.runs, self._instance_id, self._run_id)
         await self._writer.call("SET", self._key, self._value(), "EX", self._ttl_s)
-        seconds, microseconds = cast("list[bytes]", await self._writer.call("TIME"))
+        seconds, microseconds = cast(
+            "list[bytes]", await self._writer.call("TIME", at=self._outbound)
+        )
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def run(self) -> None:

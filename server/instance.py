@@ -5,19 +5,21 @@ import contextlib
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from importlib import metadata
 from typing import NamedTuple
 
 import structlog
 
 from teltonika.server.addresses import Peer
+from teltonika.server.background import background
 from teltonika.server.command_consumer import CommandConsumer
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
 from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
 from teltonika.server.dedupe_sweeper import DedupeSweeper
+from teltonika.server.deployment import Deployment
 from teltonika.server.durability import Promise
 from teltonika.server.errors import SupersededError
 from teltonika.server.health import LoopWatch, Readiness
@@ -50,7 +52,7 @@ class Instance:
         self,
         settings: ServerSettings,
         instance_id: str,
-        redis_url: str,
+        redis: Deployment,
         promise: Promise,
         tls: ServerTls | None,
     ) -> None:
@@ -59,7 +61,7 @@ class Instance:
         self._settings = settings
         self._instance_id = instance_id
         self._counters = Counters()
-        self._writer = RedisWriter(redis_url, SCRIPTS)
+        self._writer = RedisWriter(redis, SCRIPTS)
         self._registry = ConnectionRegistry(self._writer, keys, instance_id, run_id)
         ledger = CommandLedger(
             self._writer,
@@ -70,7 +72,7 @@ class Instance:
         )
         self._listener = Listener(
             settings,
-            redis_url,
+            redis,
             promise,
             instance_id,
             self._registry,
@@ -79,7 +81,7 @@ class Instance:
             self._counters,
         )
         self._consumer = CommandConsumer(
-            redis_url,
+            redis,
             keys.outbound(instance_id),
             instance_id,
             ledger,
@@ -102,8 +104,10 @@ class Instance:
         self._janitor = Janitor(
             self._writer, keys, ledger, self._counters, settings.janitor_interval_s
         )
-        self._sweeper = DedupeSweeper(self._writer, keys, settings.dedupe_days)
-        self._redis_url = redis_url
+        self._sweepers = [
+            DedupeSweeper(self._writer, shard, settings.dedupe_days) for shard in keys.shards
+        ]
+        self._redis = redis
         self._build = Build(
             metadata.version("teltonika"),
             platform.python_version(),
@@ -127,7 +131,7 @@ class Instance:
         self, stop: asyncio.Event, on_listening: Callable[[int, int | None], None]
     ) -> None:
         listener = self._listener
-        async with background(listener.publisher.run(), listener.watch(), listener.tracer.run()):
+        async with background(listener.publishers.run(), listener.watch(), listener.tracer.run()):
             listener.bind()
             try:
                 async with background(self._writer.run(), self._registry.run()):
@@ -160,7 +164,8 @@ class Instance:
         listener = self._listener
         watch = LoopWatch(self._counters.event_loop_lag_s)
         readiness = Readiness(
-            self._redis_url,
+            self._redis,
+            self._settings.keys.shards,
             is_open=lambda: listener.is_open,
             draining=lambda: listener.draining,
         )
@@ -170,16 +175,16 @@ class Instance:
             yield address
 
     def _look(self) -> Seen:
-        listener, publisher = self._listener, self._listener.publisher
-        oldest = publisher.oldest_read_at
+        listener, publishers = self._listener, self._listener.publishers
+        oldest = publishers.oldest_read_at
         vitals = Vitals(
             connections=listener.connections,
             registry_entries=self._registry.size,
-            unconfirmed_bytes=publisher.unconfirmed_bytes,
+            unconfirmed_bytes=publishers.unconfirmed_bytes,
             oldest_unconfirmed_s=0.0 if oldest is None else listener.now() - oldest,
             queues={
-                Queue.PUBLISHER: publisher.waiting,
-                Queue.IN_FLIGHT: publisher.in_flight,
+                Queue.PUBLISHER: publishers.waiting,
+                Queue.IN_FLIGHT: publishers.in_flight,
                 Queue.DATAGRAMS: listener.waiting_datagrams,
                 Queue.COMMANDS: listener.commands.unfinished,
                 Queue.REGISTRY: self._registry.waiting,
@@ -192,8 +197,9 @@ class Instance:
     async def _work(self, stop: asyncio.Event, started_ms: int) -> None:
         allow_list = self._listener.allow_list
         more = [] if allow_list is None else [allow_list.run()]
+        sweeping = [sweeper.run() for sweeper in self._sweepers]
         async with background(
-            self._consumer.run(started_ms), self._janitor.run(), self._sweeper.run(), *more
+            self._consumer.run(started_ms), self._janitor.run(), *sweeping, *more
         ):
             await stop.wait()
 
@@ -209,21 +215,3 @@ class Instance:
 
     def _drain_deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._settings.drain_timeout_s
-
-
-@contextlib.asynccontextmanager
-async def background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run ``work`` beside the body, and cancel it when the body is done.
-
-    If one of them fails, the body is cancelled and that failure raised.
-    """
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-            yield
-            for task in tasks:
-                task.cancel()
-    except BaseExceptionGroup as failures:
-        if len(failures.exceptions) == 1:
-            raise failures.exceptions[0] from None
-        raise

@@ -2,23 +2,17 @@
 
 import msgspec
 
+from teltonika.codecs.crc import crc16_ibm
+
 TELEMETRY_STREAM = "telemetry:teltonika"
+MAX_SHARDS = 1_024
 
 
-class Keys(msgspec.Struct, frozen=True):
-    """All names, each behind ``prefix``.
+class ShardKeys(msgspec.Struct, frozen=True):
+    """One shard of the telemetry: a stream, and what stands in its slot with it."""
 
-    What one script touches carries one hash tag, so that it stands in one slot of a Redis Cluster.
-    A prefix that has a tag itself, such as ``{fleet}:``, puts all of them into one slot.
-    """
-
-    prefix: str = ""
-    telemetry_stream: str = TELEMETRY_STREAM
-
-    @property
-    def telemetry(self) -> str:
-        """Stream: an entry for each AVL record."""
-        return f"{self.prefix}{self.telemetry_stream}"
+    telemetry: str
+    """Stream: an entry for each AVL record."""
 
     @property
     def dedupe(self) -> str:
@@ -30,10 +24,46 @@ class Keys(msgspec.Struct, frozen=True):
         """String: the day on which devices not seen for long were forgotten last."""
         return f"{self.dedupe}:swept"
 
+
+class Keys(msgspec.Struct, frozen=True):
+    """All names, each behind ``prefix``.
+
+    What one script touches carries one hash tag, so that it stands in one slot of a Redis Cluster.
+    A prefix that has a tag itself, such as ``{fleet}:``, puts all of them into one slot.
+    """
+
+    prefix: str = ""
+    telemetry_stream: str = TELEMETRY_STREAM
+    stream_shards: int = 1
+
+    @property
+    def shards(self) -> "tuple[ShardKeys, ...]":
+        """Where telemetry is: each device's in one shard, see `shard_of`."""
+        if self.stream_shards == 1:
+            return (ShardKeys(self._telemetry),)
+        return tuple(ShardKeys(f"{self._telemetry}:{{{k}}}") for k in range(self.stream_shards))
+
+    def with_shards(self, number: int) -> "Keys":
+        """The same with so many of them."""
+        return msgspec.structs.replace(self, stream_shards=number)
+
+    def shard_of(self, imei: str) -> int:
+        """The place in `shards` of a device."""
+        return crc16_ibm(imei.encode()) % self.stream_shards if self.stream_shards > 1 else 0
+
+    @property
+    def shards_recorded(self) -> str:
+        """String: how many shards the telemetry on this Redis is in."""
+        return f"{self._telemetry}:shards"
+
     @property
     def messages(self) -> str:
         """Stream: text that devices send and no command waits for."""
-        return f"{self.telemetry}:messages"
+        return f"{self._telemetry}:messages"
+
+    @property
+    def _telemetry(self) -> str:
+        return f"{self.prefix}{self.telemetry_stream}"
 
     @property
     def allowed(self) -> str:
@@ -89,7 +119,8 @@ class Keys(msgspec.Struct, frozen=True):
     def together(self, instance_id: str) -> tuple[tuple[str, ...], ...]:
         """All keys that an instance can't do without; those in one tuple are used in one call."""
         return (
-            (self.telemetry, self.dedupe),
+            *((shard.telemetry, shard.dedupe) for shard in self.shards),
+            (self.shards_recorded,),
             (self.messages,),
             (self.allowed,),
             (self.registry, self.connected_since, self.runs),

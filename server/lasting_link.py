@@ -1,4 +1,4 @@
-"""A connection to Redis for who watches: it is made again when it breaks, and says so."""
+"""Connections to Redis for who watches: they are made again when one breaks, and say so."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,8 +8,10 @@ from typing import Self, TypeVar
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
+from teltonika.server.deployment import deployment_of
 from teltonika.server.errors import RedisUnavailableError
-from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink
+from teltonika.server.links import Links
+from teltonika.server.redis_link import REPLY_TIMEOUT_S
 from teltonika.server.refusals import can_change, in_words
 
 AnswerT = TypeVar("AnswerT")
@@ -19,7 +21,7 @@ LONGEST_PAUSE_S = 2.0
 MAX_EXPONENT = 10
 
 
-async def _nothing(_: RedisLink) -> None:
+async def _nothing(_: Links) -> None:
     pass
 
 
@@ -27,19 +29,19 @@ class LastingLink:
     """`ask` as often as you like, one question at a time; ``async with`` closes it.
 
     ``told`` is called with a sentence when Redis goes away, and when it is back. ``opened`` is done
-    on each new connection before the first question.
+    after each such failure before the first question.
     """
 
     def __init__(
         self,
         redis_url: str,
         told: Callable[[str], None],
-        opened: Callable[[RedisLink], Awaitable[None]] = _nothing,
+        opened: Callable[[Links], Awaitable[None]] = _nothing,
     ) -> None:
-        self._redis_url = redis_url
+        self._redis = deployment_of(redis_url)
         self._told = told
         self._opened = opened
-        self._link: RedisLink | None = None
+        self._links: Links | None = None
         self._has_worked = False
         self._failures = 0
         """In a row."""
@@ -57,13 +59,13 @@ class LastingLink:
         await self.close()
 
     async def close(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+        links, self._links = self._links, None
+        if links is not None:
+            await links.close()
 
     async def ask(
         self,
-        question: Callable[[RedisLink], Awaitable[AnswerT]],
+        question: Callable[[Links], Awaitable[AnswerT]],
         timeout_s: float | None = REPLY_TIMEOUT_S,
     ) -> AnswerT:
         """The answer, after however many connections.
@@ -74,9 +76,9 @@ class LastingLink:
         while True:
             try:
                 async with asyncio.timeout(timeout_s):
-                    link = self._link or await self._open()
-                    answer = await question(link)
+                    answer = await question(self._links or await self._open())
             except (RedisError, OSError) as error:
+                self._redis.failed(error)
                 await self.close()
                 reason = in_words(error)
                 if not (self._has_worked and can_change(error)):
@@ -92,8 +94,7 @@ class LastingLink:
                 return answer
             await asyncio.sleep(self._backoff.compute(min(self._failures, MAX_EXPONENT)))
 
-    async def _open(self) -> RedisLink:
-        link = self._link = RedisLink(self._redis_url)
-        await link.connect()
-        await self._opened(link)
-        return link
+    async def _open(self) -> Links:
+        links = self._links = Links(self._redis)
+        await self._opened(links)
+        return links

@@ -14,9 +14,11 @@ from teltonika.server.connection_limits import ConnectionLimits, connections_pos
 from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters, Unconfirmed
 from teltonika.server.datagram_intake import DatagramIntake
+from teltonika.server.deployment import Deployment
 from teltonika.server.durability import Promise
 from teltonika.server.peer_log import PeerLog
 from teltonika.server.publisher import Publisher
+from teltonika.server.publishers import Publishers
 from teltonika.server.session import Pause, Session
 from teltonika.server.silence_watch import SilenceWatch
 from teltonika.server.tls import ServerTls
@@ -35,7 +37,7 @@ class Listener:
     def __init__(
         self,
         settings: ServerSettings,
-        redis_url: str,
+        redis: Deployment,
         promise: Promise,
         instance_id: str,
         registry: ConnectionRegistry,
@@ -45,15 +47,15 @@ class Listener:
     ) -> None:
         self.settings = settings
         self.counters = counters
-        self.publisher = Publisher(
-            redis_url,
+        self.publishers = Publishers(
+            redis,
             settings.keys,
             settings.stream_maxlen,
             settings.max_unconfirmed_total_bytes,
             promise,
             counters,
-            full=self._pause_all,
-            drained=self._resume_all,
+            full=self._pause,
+            drained=self._resume,
         )
         self.now = asyncio.get_running_loop().time
         self.port = 0
@@ -87,13 +89,13 @@ class Listener:
         self.allow_list: AllowList | None = None
         if settings.authority is Authority.ALLOW_LIST:
             self.allow_list = AllowList(
-                redis_url, settings.keys, settings.authority_refresh_s, self._allow_list_changed
+                redis, settings.keys, settings.authority_refresh_s, self._allow_list_changed
             )
         self.admission = Admission(
             self.allow_list, strict=settings.strict, require_luhn=settings.require_luhn
         )
         self.tracer = Tracer(
-            redis_url,
+            redis,
             settings.keys,
             instance_id,
             settings.max_packet_size,
@@ -102,7 +104,7 @@ class Listener:
         self.commands = CommandDispatcher(self._by_imei, ledger, settings, instance_id, counters)
         self._datagrams = DatagramIntake(
             settings,
-            self.publisher,
+            self.publishers,
             self.admission,
             self.commands,
             self.peer_log,
@@ -189,7 +191,7 @@ class Listener:
             log.warning(
                 "drain_timeout",
                 connections=len(self._sessions),
-                unconfirmed_packets=self.publisher.unconfirmed_packets,
+                unconfirmed_packets=self.publishers.unconfirmed_packets,
                 commands=self.commands.abandon(),
             )
             self._datagrams.give_up(all_of_them=True)
@@ -215,7 +217,7 @@ class Listener:
         self._empty.clear()
         if self._draining:
             session.abort(_STOPS)
-        elif self.publisher.is_full:
+        elif self.publishers.are_full:
             session.pause(Pause.ALL_BYTES)
             # uvloop begins to read after `connection_made`, whatever is said there
             asyncio.get_running_loop().call_soon(session.stop_reading)
@@ -258,14 +260,16 @@ class Listener:
         for session in self._sessions:
             session.traced_devices_changed()
 
-    # -- the publisher calls these ---------------------------------------------------------
+    # -- publishers call these -------------------------------------------------------------
 
-    def _pause_all(self) -> None:
+    def _pause(self, publisher: Publisher) -> None:
         self.counters.backpressure_pauses[Unconfirmed.ALL] += 1
-        log.warning("backpressure", unconfirmed_packets=self.publisher.unconfirmed_packets)
+        log.warning("backpressure", unconfirmed_packets=publisher.unconfirmed_packets)
         for session in self._sessions:
-            session.pause(Pause.ALL_BYTES)
+            if session.publisher is publisher or self.publishers.are_full:
+                session.pause(Pause.ALL_BYTES)
 
-    def _resume_all(self) -> None:
+    def _resume(self, publisher: Publisher) -> None:
         for session in self._sessions:
-            session.resume(Pause.ALL_BYTES)
+            if session.publisher in (None, publisher):
+                session.resume(Pause.ALL_BYTES)

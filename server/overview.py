@@ -3,20 +3,23 @@
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import cast
 
 import msgspec
 from redis.exceptions import ResponseError
 
 from teltonika.codecs.timestamps import format_timestamp
-from teltonika.server.follow import newest_entries, redis_time_ms
+from teltonika.server.follow import StreamEntry, newest_entries, redis_time_ms
 from teltonika.server.heartbeat import Beat
 from teltonika.server.keys import Keys
+from teltonika.server.links import Links
 from teltonika.server.redis_link import RedisLink, Reply, pack_command
+from teltonika.server.shard_record import recorded_keys
 from teltonika.server.telemetry_sample import Ages, NoisyDevice, SlowDevice, TelemetrySamples
 
 MAX_ENTRIES = 1_000
-"""Of the telemetry stream, read at one look: of more that have come since the last the newest."""
+"""Of the telemetry streams, read at one look: of more that have come since the last the newest."""
 MAX_REGISTERED = 10_000
 """Entries of the registry that are counted by instance; with more the counts are estimates."""
 MAX_INSTANCES = 200
@@ -62,18 +65,20 @@ class Overview(msgspec.Struct, frozen=True):
     slowest: list[SlowDevice]
 
 
-class _Stream(msgspec.Struct, frozen=True):
-    length: int
-    entries_added: int | None
-    """Since it was made; None where Redis is older than version 7 and does not say."""
-
-
 class _Look(msgspec.Struct, frozen=True):
-    """What the next look goes on from."""
+    """One look at one stream, which the next goes on from."""
 
     now_ms: int
+    length: int
+    entries: list[StreamEntry]
+    """Of those that were added the newest, the newest first."""
+    added: int
+    seconds: float
+    """In which they were added."""
     entries_added: int | None
+    """Since the stream was made; None if that is not known."""
     seen: str
+    """The newest entry's id."""
 
 
 class OverviewReader:
@@ -82,13 +87,14 @@ class OverviewReader:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._samples = TelemetrySamples()
-        self._last: _Look | None = None
+        self._last: dict[str, _Look] = {}
 
-    async def read(self, link: RedisLink) -> Overview:
-        now_ms = await redis_time_ms(link)
-        registered, counts, is_estimate = await self._registry(link)
-        instances = await self._instances(link, counts)
-        stream, records_per_s, sampled = await self._telemetry(link, now_ms)
+    async def read(self, links: Links) -> Overview:
+        keys = await recorded_keys(links, self._keys)
+        now_ms = await redis_time_ms(await links.at(keys.shards[0].telemetry))
+        registered, counts, is_estimate = await self._registry(links)
+        instances = await self._instances(links, counts)
+        length, records_per_s, sampled = await self._telemetry(links, keys, now_ms)
         return Overview(
             ts=format_timestamp(now_ms),
             instances=instances,
@@ -96,20 +102,20 @@ class OverviewReader:
             connections_are_estimated=is_estimate,
             commands=sum(instance.commands for instance in instances),
             records_per_s=records_per_s,
-            stream_length=stream.length,
+            stream_length=length,
             sampled=sampled,
             ages=self._samples.ages(),
             noisiest=self._samples.noisiest(DEVICES),
             slowest=self._samples.slowest(DEVICES),
         )
 
-    async def _registry(self, link: RedisLink) -> tuple[int, Counter[str], bool]:
+    async def _registry(self, links: Links) -> tuple[int, Counter[str], bool]:
         """How many devices are connected, and where."""
-        registered = cast(int, await link.execute("HLEN", self._keys.registry))
+        registered = cast(int, await links.execute("HLEN", self._keys.registry))
         counts: Counter[str] = Counter()
         read, cursor = 0, b"0"
         while read < MAX_REGISTERED:
-            reply = await link.execute("HSCAN", self._keys.registry, cursor, "COUNT", PAGE)
+            reply = await links.execute("HSCAN", self._keys.registry, cursor, "COUNT", PAGE)
             cursor, page = cast("tuple[bytes, list[bytes]]", reply)
             counts.update(instance_id.decode() for instance_id in page[1::2])
             read += len(page) // 2
@@ -119,11 +125,11 @@ class OverviewReader:
             counts[instance_id] = round(count * registered / read)
         return registered, counts, True
 
-    async def _instances(self, link: RedisLink, counts: Counter[str]) -> list[InstanceState]:
-        runs = cast("list[bytes]", await link.execute("HKEYS", self._keys.runs))
+    async def _instances(self, links: Links, counts: Counter[str]) -> list[InstanceState]:
+        runs = cast("list[bytes]", await links.execute("HKEYS", self._keys.runs))
         known = sorted({run.decode() for run in runs} | counts.keys())[:MAX_INSTANCES]
         replies = await _execute_all(
-            link,
+            links,
             [
                 command
                 for instance_id in known
@@ -139,36 +145,54 @@ class OverviewReader:
             for place, instance_id in enumerate(known)
         ]
 
-    async def _telemetry(self, link: RedisLink, now_ms: int) -> tuple[_Stream, float, float]:
-        """The stream, records a second, and which part of them was read."""
-        stream = await self._stream(link)
-        last = self._last
+    async def _telemetry(self, links: Links, keys: Keys, now_ms: int) -> tuple[int, float, float]:
+        """Entries on all streams, records a second, and which part of them was read."""
+        most = MAX_ENTRIES // len(keys.shards)
+        looks = [await self._shard(links, shard.telemetry, now_ms, most) for shard in keys.shards]
+        entries = sorted(
+            chain.from_iterable(look.entries for look in looks),
+            key=lambda entry: entry.at_ms,
+            reverse=True,
+        )
+        added = sum(look.added for look in looks)
+        self._samples.add(entries, added, max(look.seconds for look in looks))
+        records_per_s = round(sum(look.added / look.seconds for look in looks), 3)
+        length = sum(look.length for look in looks)
+        return length, records_per_s, len(entries) / added if added else 1.0
+
+    async def _shard(self, links: Links, stream: str, now_ms: int, most: int) -> "_Look":
+        length, entries_added = await self._stream(links, stream)
+        last = self._last.get(stream)
         since = f"({last.seen}" if last else f"{max(0, now_ms - 1000 * FIRST_SECONDS)}"
-        entries = await newest_entries(link, self._keys.telemetry, since, MAX_ENTRIES)
+        entries = await newest_entries(await links.at(stream), stream, since, most)
         seconds = (now_ms - last.now_ms) / 1000 if last else float(FIRST_SECONDS)
         added = len(entries)
-        if len(entries) == MAX_ENTRIES:
+        if len(entries) == most:
             before = None if last is None else last.entries_added
-            if before is not None and stream.entries_added is not None:
-                added = max(added, stream.entries_added - before)
+            if before is not None and entries_added is not None:
+                added = max(added, entries_added - before)
             else:  # of the time before those that were read nothing is known
-                seconds = now_ms / 1000 - int(entries[-1].entry_id.partition("-")[0]) / 1000
-        seconds = max(seconds, 1e-3)
-        self._samples.add(entries, added, seconds)
+                seconds = (now_ms - entries[-1].at_ms) / 1000
         seen = entries[0].entry_id if entries else last.seen if last else f"{now_ms}-0"
-        self._last = _Look(now_ms, stream.entries_added, seen)
-        return stream, round(added / seconds, 3), len(entries) / added if added else 1.0
+        look = _Look(now_ms, length, entries, added, max(seconds, 1e-3), entries_added, seen)
+        self._last[stream] = look
+        return look
 
-    async def _stream(self, link: RedisLink) -> _Stream:
+    async def _stream(self, links: Links, stream: str) -> tuple[int, int | None]:
+        """Its length, and how many entries were added since it was made.
+
+        None where Redis is older than version 7 and does not say.
+        """
+        link = await links.at(stream)
         try:
-            reply = await link.execute("XINFO", "STREAM", self._keys.telemetry)
+            reply = await link.execute("XINFO", "STREAM", stream)
         except ResponseError as error:
             if "no such key" not in str(error):
                 raise
-            return _Stream(0, 0)
+            return 0, 0
         pairs = cast("list[bytes | int]", reply)
         info = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        return _Stream(cast(int, info[b"length"]), cast("int | None", info.get(b"entries-added")))
+        return cast(int, info[b"length"]), cast("int | None", info.get(b"entries-added"))
 
 
 def _instance(
@@ -192,7 +216,14 @@ def _instance(
     )
 
 
-async def _execute_all(link: RedisLink, commands: Sequence[Sequence[str]]) -> list[Reply]:
-    """All at once: a round trip, not one for each."""
-    await link.write(b"".join(pack_command(*command) for command in commands))
-    return [await link.read_reply() for _ in commands]
+async def _execute_all(links: Links, commands: Sequence[tuple[str, str]]) -> list[Reply]:
+    """All at once: for each server a round trip, not one for each command."""
+    replies: dict[tuple[str, str], Reply] = {}
+    by_link: dict[RedisLink, list[tuple[str, str]]] = {}
+    for command in commands:
+        by_link.setdefault(await links.at(command[1]), []).append(command)
+    for link, those in by_link.items():
+        await link.write([pack_command(*command) for command in those])
+        for command in those:
+            replies[command] = await link.read_reply()
+    return [replies[command] for command in commands]

@@ -23,8 +23,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from teltonika.codecs import AvlPacket
 from teltonika.server.counters import Counters
+from teltonika.server.deployment import Deployment
 from teltonika.server.durability import DurabilityNotReachedError, Promise
-from teltonika.server.keys import Keys
+from teltonika.server.keys import ShardKeys
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, pack_command
 from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
@@ -114,26 +115,26 @@ class NotInOrderError(RedisError):
 
 
 class Publisher:
-    """Writes packets to the telemetry stream. `run` does the work; `submit` only queues.
+    """Writes packets to one telemetry stream. `run` does the work; `submit` only queues.
 
-    ``full`` and ``drained`` are called when the unconfirmed bytes of all sessions together pass
+    ``full`` and ``drained`` are called when the unconfirmed bytes of all its sessions together pass
     ``max_unconfirmed_bytes``, and when they have fallen to a quarter of it.
     """
 
     def __init__(
         self,
-        redis_url: str,
-        keys: Keys,
+        redis: Deployment,
+        keys: ShardKeys,
         stream_maxlen: int,
         max_unconfirmed_bytes: int,
         promise: Promise,
         counters: Counters,
         *,
-        full: Callable[[], None],
-        drained: Callable[[], None],
+        full: "Callable[[Publisher], None]",
+        drained: "Callable[[Publisher], None]",
     ) -> None:
         self._connections = Reconnecting(
-            redis_url, "redis_unavailable", lambda: {"stream": keys.telemetry}
+            redis, keys.telemetry, "redis_unavailable", lambda: {"stream": keys.telemetry}
         )
         self._keys = (keys.telemetry, keys.dedupe)
         self._maxlen = stream_maxlen
@@ -216,14 +217,14 @@ class Publisher:
         self._unconfirmed_bytes += size
         if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
             self._is_full = True
-            self._full()
+            self._full(self)
 
     def let_go(self, size: int) -> None:
         """So many are not any more."""
         self._unconfirmed_bytes -= size
         if self._is_full and self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4:
             self._is_full = False
-            self._drained()
+            self._drained(self)
 
     def _queue(
         self,
@@ -272,7 +273,7 @@ class Publisher:
             if batch:
                 commands.append(self._promise.command)
                 self._counters.batch_packets.observe(len(batch))
-            await link.write(b"".join(commands))
+            await link.write(commands)
 
     async def _read_replies(self, link: RedisLink) -> None:
         while True:

@@ -7,13 +7,15 @@ one is used.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NoReturn, cast
 
 import structlog
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from teltonika.server.deployment import Deployment, Place
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, open_link
 from teltonika.server.refusals import can_change, in_words
 
@@ -21,10 +23,13 @@ log = structlog.get_logger()
 
 LONGEST_PAUSE_S = 5.0
 MAX_EXPONENT = 16
+ASKING_S = 10.0
+"""A slot that moves is there by then, or is asked for anew."""
 
 
 class Reconnecting:
-    """`run` does the work; the pause before a new connection grows with the failures in a row.
+    """`run` does the work, where ``key`` is; the pause before a new connection grows with the
+    failures in a row.
 
     Each failure is logged as ``event``, with ``told`` beside it; of a row that fails for one reason
     the first, second, fourth, eighth and so on, so that an hour without Redis fits on a page. What
@@ -33,13 +38,15 @@ class Reconnecting:
 
     def __init__(
         self,
-        redis_url: str,
+        redis: Deployment,
+        key: str,
         event: str,
         told: Callable[[], dict[str, int | str]] = dict,
         *,
         shortest_pause_s: float = 0.05,
     ) -> None:
-        self._redis_url = redis_url
+        self._redis = redis
+        self._key = key
         self._event = event
         self._told = told
         self._backoff = ExponentialWithJitterBackoff(base=shortest_pause_s, cap=LONGEST_PAUSE_S)
@@ -58,20 +65,26 @@ class Reconnecting:
         self,
         work: Callable[[RedisLink], Awaitable[None]],
         failed: Callable[[], None] = lambda: None,
+        needed: asyncio.Event | None = None,
     ) -> NoReturn:
-        """Give ``work`` a connection; a new one at once when it returns.
+        """Give ``work`` a connection once it is ``needed``; a new one when it returns.
 
         When it, or the connection, fails (RedisError, OSError, or groups of these) ``failed`` is
         called, and there is a pause.
         """
         while True:
+            if needed is not None:
+                await needed.wait()
             try:
-                async with open_link(self._redis_url) as link:
+                place = await self._redis.locate(self._key)
+                async with open_link(place) as link, _for_a_move(place):
                     await self._end_last(link)
                     await work(link)
             except* (RedisError, OSError) as errors:
                 self.failures += 1
-                self._log(_first(errors))
+                error = _first(errors)
+                self._redis.failed(error)
+                self._log(error)
                 failed()
                 pause_s = self._backoff.compute(min(self.failures, MAX_EXPONENT))
             else:
@@ -99,6 +112,25 @@ class Reconnecting:
         self._reason = reason
         say = log.warning if can_change(error) else log.error
         say(self._event, error=reason, failures=self.failures, **self._told())
+
+
+class SlotMovedError(RedisError):
+    """It is time to see where a slot is that was moving."""
+
+
+@contextlib.asynccontextmanager
+async def _for_a_move(place: Place) -> AsyncIterator[None]:
+    """As long as the body, or as it takes to move a slot."""
+    limit = asyncio.timeout(ASKING_S if place.asking else None)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise SlotMovedError(
+                "a slot of the Redis Cluster was moving: where is it now?"
+            ) from None
+        raise
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:

@@ -6,9 +6,8 @@ on their way at once, because redis-py's pipeline costs about eight times the CP
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeAlias
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -17,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from teltonika.server.deployment import Deployment, OneServer, Place, deployment_of
 from teltonika.server.errors import InvalidRedisUrlError
 
 Reply: TypeAlias = "bytes | int | str | list[Reply] | None"
@@ -33,23 +33,16 @@ def check_redis_url(url: str) -> str:
     What does not parse may be a password with a character in it that ends the password.
     """
     try:
-        RedisLink(url)
+        deployment = deployment_of(url)
+        parsed = deployment.url
+        RedisLink(Place(url if isinstance(deployment, OneServer) else parsed.at("localhost", 1)))
     except (ValueError, TypeError, AttributeError, RedisError):  # each is said of some wrong option
         raise InvalidRedisUrlError(
-            "not a Redis URL: expected redis://host:6379/0, rediss://… or unix:///path, with "
+            "not a Redis URL: expected redis://host:6379/0, rediss://…, unix:///path, "
+            "redis+sentinel://host:26379,host/NAME or redis+cluster://host:6379,host, with "
             "options that redis-py knows; in a password write / # ? @ : as %2F %23 %3F %40 %3A"
         ) from None
     return url
-
-
-def redacted_url(url: str) -> str:
-    """A URL that `check_redis_url` took, without its password, wherever that stands in it."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    user = user.partition(":")[0]
-    options = [(name, value) for name, value in parse_qsl(parts.query) if name != "password"]
-    query = f"?{urlencode(options)}" if options else ""
-    return f"{parts.scheme}://{user}{at if user else ''}{host}{parts.path}{query}"
 
 
 def pack_command(*arguments: str | bytes | int) -> bytes:
@@ -65,13 +58,14 @@ class RedisLink:
     more use. A reply that is an error raises redis-py's ResponseError and leaves the link usable.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, place: Place) -> None:
+        self._asking = place.asking
         pool = ConnectionPool.from_url(
-            url,
+            place.url,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=None,  # whoever waits for a reply knows how long
             # a unix socket's other end can't vanish, and redis-py refuses the option for it
-            **({} if url.startswith("unix://") else {"socket_keepalive": True}),
+            **({} if place.url.startswith("unix://") else {"socket_keepalive": True}),
             health_check_interval=0,
             protocol=2,  # lists, where RESP3 has maps
             retry=Retry(NoBackoff(), 0),  # whoever connects knows when to try again
@@ -81,21 +75,25 @@ class RedisLink:
     async def connect(self) -> None:
         await self._connection.connect()  # type: ignore[no-untyped-call]
 
-    async def write(self, packed: bytes) -> None:
+    async def write(self, commands: Sequence[bytes]) -> None:
         """Send packed commands; returns when the socket took them, not when Redis did."""
+        if self._asking:
+            commands = [ASKING + command for command in commands]
         try:
-            await self._connection.send_packed_command(packed, check_health=False)
+            await self._connection.send_packed_command(b"".join(commands), check_health=False)
         except RuntimeError as error:  # what uvloop says of a transport that it has closed
             raise ConnectionResetError(str(error)) from error
 
     async def read_reply(self) -> Reply:
         """The next reply, in the order of the commands."""
+        if self._asking:
+            await self._connection.read_response(disable_decoding=True)
         reply: Reply = await self._connection.read_response(disable_decoding=True)
         return reply
 
     async def execute(self, *arguments: str | bytes | int) -> Reply:
         """One command, and its reply. Not while others are on their way."""
-        await self.write(pack_command(*arguments))
+        await self.write((pack_command(*arguments),))
         return await self.read_reply()
 
     async def close(self) -> None:
@@ -103,13 +101,28 @@ class RedisLink:
             await self._connection.disconnect(nowait=True)
 
 
+ASKING = pack_command("ASKING")
+"""In front of a command to a node that is being given its slot."""
+
+
 @contextlib.asynccontextmanager
-async def open_link(url: str) -> AsyncIterator[RedisLink]:
+async def open_link(place: Place) -> AsyncIterator[RedisLink]:
     """A link that is connected, and closed in the end."""
-    link = RedisLink(url)
+    link = RedisLink(place)
     try:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             await link.connect()
         yield link
     finally:
         await link.close()
+
+
+@contextlib.asynccontextmanager
+async def open_at(redis: Deployment, key: str) -> AsyncIterator[RedisLink]:
+    """A link to the server that has a key; if anything fails the next may be another."""
+    try:
+        async with open_link(await redis.locate(key)) as link:
+            yield link
+    except (RedisError, OSError) as error:
+        redis.failed(error)
+        raise

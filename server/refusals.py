@@ -33,8 +33,8 @@ def in_words(error: BaseException) -> str:
     match error:
         case MovedError():
             return (
-                f"slot {error.slot_id} of the Redis Cluster belongs to {node_of(error)} now, and "
-                "this server writes to one node: move the slot back, or start it with that node"
+                f"slot {error.slot_id} of the Redis Cluster belongs to {node_of(error)} now, where "
+                "redis+cluster:// follows it"
             )
         case AskError():
             return f"the Redis Cluster is moving slot {error.slot_id} to {node_of(error)}"

@@ -19,8 +19,10 @@ from teltonika.codecs import (
     ServerConnection,
     ServerEvent,
 )
+from teltonika.codecs.handshake import IMEI_FRAME_SIZE
 from teltonika.server.addresses import Peer
 from teltonika.server.counters import Unconfirmed
+from teltonika.server.publisher import Publisher
 from teltonika.server.trace import SessionTrace
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Pause(IntFlag):
     OWN_BYTES = 1
     """This device has too much unconfirmed."""
     ALL_BYTES = 2
-    """All devices together have."""
+    """All devices of its shard together have."""
     PEER_READS_NOT = 4
     """The device does not read its acknowledgements."""
     ENDING = 8
@@ -59,6 +61,7 @@ class Session(asyncio.Protocol):
         "imei",
         "last_activity",
         "peer",
+        "publisher",
         "records",
         "trace",
     )
@@ -80,6 +83,8 @@ class Session(asyncio.Protocol):
         self.imei: str | None = None
         self.connection = b""
         """Eight bytes that no other connection has, once the IMEI came."""
+        self.publisher: Publisher | None = None
+        """Where the device's packets go, once the IMEI came."""
         self.last_activity = 0.0
         """When bytes came last, on the loop's clock; until the IMEI came: when it connected."""
         self.records = 0
@@ -95,6 +100,16 @@ class Session(asyncio.Protocol):
         self._listener.session_opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.imei is None:
+            # with the IMEI it may turn out that what is behind it must wait
+            missing = max(1, IMEI_FRAME_SIZE - len(self._connection.unfinished))
+            self._received(data[:missing])
+            data = data[missing:]
+            if not data or self._is_paused(Pause.ENDING):
+                return
+        self._received(data)
+
+    def _received(self, data: bytes) -> None:
         self._heard = True
         if self._is_paused(Pause.ALL_BYTES):  # it was read before the pause took hold
             self._held += data
@@ -174,12 +189,14 @@ class Session(asyncio.Protocol):
 
     def hold(self, size: int) -> None:
         """So many bytes more of this device wait to be stored, and not by the publisher."""
-        self._listener.publisher.hold(size)
+        assert self.publisher is not None
+        self.publisher.hold(size)
         self._hold(size)
 
     def let_go(self, size: int) -> None:
         """So many do not any more."""
-        self._listener.publisher.let_go(size)
+        assert self.publisher is not None
+        self.publisher.let_go(size)
         self._no_more_held(size)
 
     def send_command(self, message: CommandMessage) -> None:
@@ -302,7 +319,10 @@ class Session(asyncio.Protocol):
             return False
         self.connection = os.urandom(8)
         self._awaited += 1
-        listener.publisher.open(self, imei, self.last_activity)
+        self.publisher = listener.publishers.of(imei)
+        self.publisher.open(self, imei, self.last_activity)
+        if self.publisher.is_full:
+            self.pause(Pause.ALL_BYTES)
         return True
 
     def _accepted(self) -> None:
@@ -322,8 +342,9 @@ class Session(asyncio.Protocol):
 
     def _submit(self, packet: AvlPacket) -> None:
         assert self.imei is not None
+        assert self.publisher is not None
         self._awaited += 1
-        self._hold(self._listener.publisher.submit(self, self.imei, packet, self.last_activity))
+        self._hold(self.publisher.submit(self, self.imei, packet, self.last_activity))
 
     def _hold(self, size: int) -> None:
         self._unconfirmed_bytes += size

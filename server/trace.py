@@ -20,6 +20,7 @@ from teltonika.codecs.frame_cutter import FrameCutter
 from teltonika.codecs.handshake import IMEI_FRAME_SIZE
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.codecs.transport import Side, Transport
+from teltonika.server.deployment import Deployment
 from teltonika.server.keys import Keys
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, pack_command
@@ -46,7 +47,7 @@ class Tracer:
 
     def __init__(
         self,
-        redis_url: str,
+        redis: Deployment,
         keys: Keys,
         instance_id: str,
         max_packet_size: int,
@@ -62,7 +63,8 @@ class Tracer:
         self._wake = asyncio.Event()
         self._has_too_many = False
         self._connections = Reconnecting(
-            redis_url,
+            redis,
+            keys.traced,
             "traced_devices_not_read",
             lambda: {"devices": len(self.imeis)},
             shortest_pause_s=0.1,
@@ -173,7 +175,7 @@ class Tracer:
         self._wake.clear()
         while self._waiting:
             count = min(len(self._waiting), PAGE)
-            packed = b"".join(islice(self._waiting, count))
+            packed = list(islice(self._waiting, count))
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await link.write(packed)
                 for _ in range(count):

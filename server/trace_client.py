@@ -9,7 +9,7 @@ import msgspec
 
 from teltonika.server.keys import Keys
 from teltonika.server.lasting_link import LastingLink
-from teltonika.server.redis_link import RedisLink
+from teltonika.server.links import Links
 from teltonika.server.traced_frame import TraceMessage
 
 
@@ -33,39 +33,45 @@ class TraceClient:
 
     async def is_on(self, imei: str) -> bool:
         return bool(
-            await self._redis.ask(lambda link: link.execute("SISMEMBER", self._keys.traced, imei))
+            await self._redis.ask(lambda links: links.execute("SISMEMBER", self._keys.traced, imei))
         )
 
     async def turn_on(self, imei: str) -> bool:
         """Whether it was off."""
         return bool(
-            await self._redis.ask(lambda link: link.execute("SADD", self._keys.traced, imei))
+            await self._redis.ask(lambda links: links.execute("SADD", self._keys.traced, imei))
         )
 
     async def turn_off(self, imei: str) -> bool:
         """Whether it was on."""
         return bool(
-            await self._redis.ask(lambda link: link.execute("SREM", self._keys.traced, imei))
+            await self._redis.ask(lambda links: links.execute("SREM", self._keys.traced, imei))
         )
 
     async def holder(self, imei: str) -> str | None:
         """The id of the instance that holds the device's connection, as far as Redis knows."""
-        reply = await self._redis.ask(lambda link: link.execute("HGET", self._keys.registry, imei))
+        reply = await self._redis.ask(
+            lambda links: links.execute("HGET", self._keys.registry, imei)
+        )
         return None if reply is None else cast(bytes, reply).decode()
 
     async def followers(self, imei: str) -> int:
         """How many listen to the device's frames."""
         channel = self._keys.traced_frames(imei)
-        reply = await self._redis.ask(lambda link: link.execute("PUBSUB", "NUMSUB", channel))
-        return cast("tuple[bytes, int]", reply)[1]
 
-    async def _read(self, link: RedisLink) -> list[TracedDevice]:
-        members = cast("list[bytes]", await link.execute("SMEMBERS", self._keys.traced))
+        async def count(links: Links) -> int:
+            link = await links.at(self._keys.traced)  # a node knows of its own subscribers
+            return cast("tuple[bytes, int]", await link.execute("PUBSUB", "NUMSUB", channel))[1]
+
+        return await self._redis.ask(count)
+
+    async def _read(self, links: Links) -> list[TracedDevice]:
+        members = cast("list[bytes]", await links.execute("SMEMBERS", self._keys.traced))
         imeis = sorted(imei.decode("ascii", "backslashreplace") for imei in members)
         if not imeis:
             return []
         holders = cast(
-            "list[bytes | None]", await link.execute("HMGET", self._keys.registry, *imeis)
+            "list[bytes | None]", await links.execute("HMGET", self._keys.registry, *imeis)
         )
         return [
             TracedDevice(imei, None if holder is None else holder.decode())
@@ -78,6 +84,7 @@ class TraceFollower:
 
     def __init__(self, redis_url: str, keys: Keys, imei: str, told: Callable[[str], None]) -> None:
         """``told`` is called with a sentence when Redis goes away, and when it is back."""
+        self._key = keys.traced
         self._channel = keys.traced_frames(imei)
         self._redis = LastingLink(redis_url, told, self._opened)
 
@@ -104,17 +111,18 @@ class TraceFollower:
         """The next one, however long it takes. While Redis is away they are lost."""
         return await self._redis.ask(self._read, timeout_s=None)
 
-    async def _opened(self, link: RedisLink) -> None:
-        await link.execute("SUBSCRIBE", self._channel)
+    async def _opened(self, links: Links) -> None:
+        await (await links.at(self._key)).execute("SUBSCRIBE", self._channel)
 
-    async def _read(self, link: RedisLink) -> TraceMessage:
+    async def _read(self, links: Links) -> TraceMessage:
+        link = await links.at(self._key)
         while True:
             _, _, content = cast("tuple[bytes, bytes, bytes]", await link.read_reply())
             with contextlib.suppress(msgspec.MsgspecError):  # anybody can publish anything
                 return _decoder.decode(content)
 
 
-async def _nothing(_: RedisLink) -> None:
+async def _nothing(_: Links) -> None:
     pass
 
 

@@ -7,8 +7,8 @@ from typing import cast
 
 from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError, ResponseError
 
-from teltonika.server.app import CHECK_TIMEOUT_S, check_keys
 from teltonika.server.config import ServerSettings
+from teltonika.server.deployment import Place, deployment_of
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
 from teltonika.server.doctor.rights import check_rights
 from teltonika.server.durability import (
@@ -20,7 +20,9 @@ from teltonika.server.durability import (
     why_too_few_replicas,
 )
 from teltonika.server.errors import RedisUnavailableError
-from teltonika.server.redis_link import RedisLink, open_link, redacted_url
+from teltonika.server.redis_check import CHECK_TIMEOUT_S, KeyGroups, check_keys, places_of
+from teltonika.server.redis_link import RedisLink, open_link
+from teltonika.server.redis_url import redacted_url
 from teltonika.server.refusals import in_words
 
 RECOMMENDED = (7, 2)
@@ -35,8 +37,26 @@ Info = dict[str, str]
 async def check_redis(
     url: str, settings: ServerSettings, instance_id: str, tell: Callable[[Finding], None]
 ) -> None:
-    """All that can be found out on one connection; it ends where the connection does."""
+    """All that can be found out of each server that has any keys."""
+    redis = deployment_of(url)
     where = redacted_url(url)
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            places = await places_of(redis, settings.keys.together(instance_id))
+    except (TimeoutError, RedisError, OSError) as error:
+        reason = in_words(error) if str(error) else f"no answer in {CHECK_TIMEOUT_S:g} s"
+        advice = "see whether one of them runs, listens there, and takes this user and password"
+        tell(failure("redis", f"{where} does not say where the Redis is: {reason}", advice))
+        return
+    for place, keys in places.items():
+        await _check_place(place, keys, settings, tell)
+
+
+async def _check_place(
+    place: Place, keys: KeyGroups, settings: ServerSettings, tell: Callable[[Finding], None]
+) -> None:
+    """All that can be found out on one connection; it ends where the connection does."""
+    where = redacted_url(place.url)
     found: list[Finding] = []
 
     def tell_and_keep(finding: Finding) -> None:
@@ -44,8 +64,8 @@ async def check_redis(
         tell(finding)
 
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(url) as link:
-            await _check(link, url, settings, instance_id, tell_and_keep)
+        async with asyncio.timeout(CHECK_TIMEOUT_S), open_link(place) as link:
+            await _check(link, place.url, keys, settings, tell_and_keep)
     except BusyLoadingError:
         advice = "wait: a server that starts waits, too"
         tell(warning("redis", f"{where} is loading its data", advice))
@@ -59,8 +79,8 @@ async def check_redis(
 async def _check(
     link: RedisLink,
     url: str,
+    keys: KeyGroups,
     settings: ServerSettings,
-    instance_id: str,
     tell: Callable[[Finding], None],
 ) -> None:
     started = time.perf_counter()
@@ -72,7 +92,7 @@ async def _check(
         tell(check_version(info))
         tell(_check_role(info))
         tell(check_memory(info))
-    tell(await _check_cluster(link, url, settings, instance_id, info))
+    tell(await _check_cluster(link, url, keys, info))
     config = await read_config(link)
     if config:
         tell(await _check_disk(link, settings.durability, config, info))
@@ -137,20 +157,18 @@ def check_memory(info: Info) -> Finding:
     return (failure if share >= FULL else warning)("memory", found, advice)
 
 
-async def _check_cluster(
-    link: RedisLink, url: str, settings: ServerSettings, instance_id: str, info: Info
-) -> Finding:
+async def _check_cluster(link: RedisLink, url: str, keys: KeyGroups, info: Info) -> Finding:
     try:
-        await check_keys(link, url, settings.keys.together(instance_id))
+        await check_keys(link, url, keys)
     except RedisUnavailableError as error:
-        found, _, advice = str(error).partition(": give ")
-        return failure("cluster", found, f"give {advice}")
+        found, _, advice = str(error).partition(": name ")
+        return failure("cluster", found, f"name {advice}")
     except NoPermissionError:
         return _forbidden("cluster", "EXISTS")
     except ResponseError as error:
         return failure("cluster", in_words(error), "mend the cluster: a slot has no node")
     if info.get("cluster_enabled") == "1":
-        return ok("cluster", "this node of a cluster has all keys")
+        return ok("cluster", "this node of a cluster has the keys that it is asked for")
     return ok("cluster", "it is no cluster")
 
 

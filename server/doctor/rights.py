@@ -13,8 +13,9 @@ from teltonika.server.command_ledger import GROUP
 from teltonika.server.config import ServerSettings
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
 from teltonika.server.durability import Durability
-from teltonika.server.keys import Keys
+from teltonika.server.keys import Keys, ShardKeys
 from teltonika.server.redis_link import RedisLink
+from teltonika.server.redis_url import Kind, parse_redis_url
 
 
 class Use(NamedTuple):
@@ -50,6 +51,8 @@ def uses(settings: ServerSettings) -> list[Use]:
         found.append(("WAIT", "0", "1"))
     elif settings.durability is not Durability.MEMORY:
         found.append(("WAITAOF", "0", "0", "1"))
+    if settings.redis_url is not None and parse_redis_url(settings.redis_url).kind is Kind.CLUSTER:
+        found += [("CLUSTER", "SLOTS"), ("ASKING",)]
     better = [("INFO",), ("CLIENT", "ID"), ("CLIENT", "KILL", "ID", "0")]
     better.append(("CONFIG", "GET", "appendonly"))
     better += [("SSCAN", keys.traced, "0"), ("PUBLISH", keys.traced_frames(ANY), "")]
@@ -58,14 +61,25 @@ def uses(settings: ServerSettings) -> list[Use]:
 
 def _telemetry(keys: Keys) -> list[tuple[str, ...]]:
     return [
-        ("EVALSHA", "0" * 40, "2", keys.telemetry, keys.dedupe),
-        ("XADD", keys.telemetry, "MAXLEN", "~", "1", "*", "ts", ""),
+        *(command for shard in keys.shards for command in _of_shard(shard)),
         ("XADD", keys.messages, "MAXLEN", "~", "1", "*", "ts", ""),
-        ("HGET", keys.dedupe, "0"),
-        ("HSET", keys.dedupe, "0", ""),
-        ("HDEL", keys.dedupe, "0"),
-        ("HSCAN", keys.dedupe, "0"),
-        ("GETSET", keys.dedupe_swept, "0"),
+        ("SET", keys.shards_recorded, "1", "NX"),
+        ("GET", keys.shards_recorded),
+        ("EXISTS", keys.with_shards(1).shards[0].dedupe),
+    ]
+
+
+def _of_shard(shard: ShardKeys) -> list[tuple[str, ...]]:
+    return [
+        ("EVALSHA", "0" * 40, "2", shard.telemetry, shard.dedupe),
+        ("XADD", shard.telemetry, "MAXLEN", "~", "1", "*", "ts", ""),
+        ("EXISTS", shard.telemetry),
+        ("EXISTS", shard.dedupe),
+        ("HGET", shard.dedupe, "0"),
+        ("HSET", shard.dedupe, "0", ""),
+        ("HDEL", shard.dedupe, "0"),
+        ("HSCAN", shard.dedupe, "0"),
+        ("GETSET", shard.dedupe_swept, "0"),
     ]
 
 
@@ -144,18 +158,22 @@ def _rules(forbidden: list[tuple[Use, str]]) -> str:
     """What would mend it, as ACL SETUSER takes it."""
     rules: list[str] = []
     for use, said in forbidden:
-        name = use.words[0].lower()
         if "channel" in said:
             rules.append(f"&{use.words[1]}")
         elif "key" in said:
             rules.append(f"~{_key_of(use)}")
         else:
-            sub_command = f"|{use.words[1].lower()}" if name in _CONTAINERS else ""
-            rules.append(f"+{name}{sub_command}")
+            rules.append(f"+{right_to(use)}")
     return " ".join(dict.fromkeys(rules))
 
 
-_CONTAINERS = ("client", "config", "script", "xgroup")
+def right_to(use: Use) -> str:
+    """A command as ACL SETUSER calls it."""
+    name, *more = (word.lower() for word in use.words[:2])
+    return f"{name}|{more[0]}" if name in _CONTAINERS else name
+
+
+_CONTAINERS = ("client", "cluster", "config", "script", "xgroup")
 
 
 def _key_of(use: Use) -> str:

@@ -1,0 +1,163 @@
+"""Where the Redis is that a URL names, key by key, at this moment.
+
+For one server that is always the same. Sentinels are asked for the primary, nodes of a cluster for
+the one that has the key's slot: by redis-py's own clients. What a cluster says holds until
+something fails there; then whoever has failed says so, and the next who asks has it looked up.
+"""
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.sentinel import Sentinel
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError, RedisClusterException
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from teltonika.server.redis_url import Kind, RedisUrl, parse_redis_url
+
+LOOK_UP_TIMEOUT_S = 2.0
+"""For one Sentinel or node to say where the others are."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One server, and how to speak to it."""
+
+    url: str
+    """As redis-py opens it."""
+    asking: bool = False
+    """A slot is moving there: each command must say that it knows."""
+
+
+class Deployment(Protocol):
+    """All that one URL names."""
+
+    url: RedisUrl
+
+    async def locate(self, key: str) -> Place:
+        """The server that has a key. Raises RedisError or OSError if nobody can say."""
+
+    def failed(self, error: BaseException) -> None:
+        """What was tried ended so: the next place may be another."""
+
+    def lane(self, key: str) -> int:
+        """Keys of one lane are in one place, always."""
+
+
+def deployment_of(url: str) -> Deployment:
+    """Raises ValueError for a URL that is none, without repeating it."""
+    parsed = parse_redis_url(url)
+    match parsed.kind:
+        case Kind.SENTINEL:
+            return SentinelPrimary(parsed)
+        case Kind.CLUSTER:
+            return Cluster(parsed)
+    return OneServer(parsed)
+
+
+class OneServer:
+    """A Redis that stays where it is."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        self.url = url
+        self._place = Place(url.text)
+
+    async def locate(self, key: str) -> Place:
+        return self._place
+
+    def failed(self, error: BaseException) -> None:
+        """It is tried again where it was."""
+
+    def lane(self, key: str) -> int:
+        return 0
+
+
+class SentinelPrimary:
+    """A primary whose place a replica can take; Sentinels say which server it is."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        self.url = url
+
+    async def locate(self, key: str) -> Place:
+        """Asked for each time: a connection lasts."""
+        options = {**self.url.sentinel_arguments(), "socket_timeout": LOOK_UP_TIMEOUT_S}
+        sentinels = Sentinel(self.url.addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        async with sentinels:
+            host, port = await sentinels.discover_master(self.url.service)
+        return Place(self.url.at(host, port))
+
+    def failed(self, error: BaseException) -> None:
+        """It is looked up each time."""
+
+    def lane(self, key: str) -> int:
+        return 0
+
+
+class Cluster:
+    """Nodes that have a part of the slots each, and change that while they run."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        self.url = url
+        self._addresses = set(url.addresses)
+        self._by_slot: dict[int, tuple[str, int]] = {}
+        self._asked: dict[int, tuple[str, int]] = {}
+        """Where a slot is moving to that has lost a key already."""
+        self._is_stale = True
+        self._looking_up = asyncio.Lock()
+
+    async def locate(self, key: str) -> Place:
+        """As the cluster said when it was asked last."""
+        slot = self.lane(key)
+        if (target := self._asked.pop(slot, None)) is not None:
+            return Place(self.url.at(*target), asking=True)
+        async with self._looking_up:
+            if self._is_stale:
+                await self._look_up()
+        address = self._by_slot.get(slot)
+        if address is None:
+            self._is_stale = True
+            raise RedisConnectionError(f"no node of the cluster has slot {slot}")
+        return Place(self.url.at(*address))
+
+    def failed(self, error: BaseException) -> None:
+        """A node that has moved a slot says where to; all else is looked up."""
+        match error:
+            case MovedError():
+                self._by_slot[error.slot_id] = self._named_by(error)
+            case AskError():
+                self._asked[error.slot_id] = self._named_by(error)
+            case _:
+                self._is_stale = True
+
+    def lane(self, key: str) -> int:
+        """The slot."""
+        return key_slot(key.encode())
+
+    def _named_by(self, error: AskError) -> tuple[str, int]:
+        """A node that does not know its own host names none: its own it is."""
+        host, _ = self._by_slot.get(error.slot_id, self.url.addresses[0])
+        return error.host or host, int(error.port)
+
+    async def _look_up(self) -> None:
+        arguments = {**self.url.arguments(), "socket_timeout": LOOK_UP_TIMEOUT_S}
+        client = RedisCluster(
+            startup_nodes=[ClusterNode(*address) for address in self._addresses],
+            require_full_coverage=False,
+            **arguments,
+        )
+        # not the whole client, which asks for what each command is, and needs the right to
+        nodes = client.nodes_manager
+        try:
+            await nodes.initialize()
+        except RedisClusterException as error:
+            raise RedisConnectionError(str(error)) from error
+        finally:
+            await nodes.aclose()
+            await nodes.aclose("startup_nodes")
+        self._by_slot = {
+            slot: (primary.host, int(primary.port))
+            for slot, (primary, *_) in nodes.slots_cache.items()
+        }
+        self._addresses |= {(node.host, int(node.port)) for node in nodes.nodes_cache.values()}
+        self._is_stale = False
