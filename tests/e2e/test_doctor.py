@@ -22,7 +22,7 @@ from small_disk import NoSmallDiskError, small_disk
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 from teltonika.server import ServerSettings
 from teltonika.server.authority import Authority
-from teltonika.server.doctor.rights import Use, uses
+from teltonika.server.doctor.rights import Use, right_to, uses
 
 StartServer = Callable[..., ServerProcess]
 Findings = dict[str, dict[str, str]]
@@ -216,14 +216,9 @@ def of_user(url: str, name: str) -> str:
     return url.replace("unix://", f"unix://{name}@")
 
 
-def right_to(use: Use) -> str:
-    """As ACL SETUSER calls it."""
-    names = [word.lower() for word in use.words[:2]]
-    return "|".join(names) if names[0] in ("client", "config", "script", "xgroup") else names[0]
-
-
 KEYS = (
     *("~telemetry:teltonika", "~telemetry:teltonika:messages", "~{telemetry:teltonika}:dedupe*"),
+    "~telemetry:teltonika:shards",
     *("~connections:registry", "~{connections:registry}:*", "~commands:responses"),
     *("~{commands:responses}:command:*", "~commands:outbound:*", "~instance:heartbeat:*"),
     *("~devices:allowed", "&devices:allowed:changed"),

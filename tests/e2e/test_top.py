@@ -24,8 +24,8 @@ from serving import (
 )
 
 from teltonika.server.keys import Keys
+from teltonika.server.lasting_link import LastingLink
 from teltonika.server.overview import FIRST_SECONDS, MAX_ENTRIES, MAX_REGISTERED, OverviewReader
-from teltonika.server.redis_link import open_link
 
 StartServer = Callable[..., ServerProcess]
 OTHER = "356307042441021"
@@ -88,12 +88,12 @@ async def test_one_look_reads_no_more_than_it_says(valkey: OwnValkey) -> None:
         mapping=dict.fromkeys(range(MAX_REGISTERED * 3), "gate"),
     )
     reader = OverviewReader(Keys())
-    async with open_link(valkey.url) as link:
-        await reader.read(link)
+    async with LastingLink(valkey.url, lambda _: None) as redis:
+        await redis.ask(reader.read)
         fill(client, "one", MAX_ENTRIES * 4)
         fill(client, "two", MAX_ENTRIES)
         before = client.info("stats")["total_net_output_bytes"]
-        seen = await reader.read(link)
+        seen = await redis.ask(reader.read)
         sent = client.info("stats")["total_net_output_bytes"] - before
     client.close()
     assert seen.sampled == pytest.approx(1 / 5)

@@ -10,6 +10,7 @@ import redis
 import redis.asyncio
 
 from teltonika.server import command_consumer as command_consumer_module
+from teltonika.server.background import background
 from teltonika.server.command import Command
 from teltonika.server.command_consumer import CommandConsumer
 from teltonika.server.command_dispatcher import CommandDispatcher
@@ -17,8 +18,8 @@ from teltonika.server.command_ledger import GROUP, CommandLedger
 from teltonika.server.command_queue import Reason
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
-from teltonika.server.instance import background
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
@@ -64,11 +65,18 @@ class Consumer:
 
     def __init__(self, valkey: EmbeddedValkey, run_id: str, rescan_s: float) -> None:
         self.counters = Counters()
-        self.writer = RedisWriter(valkey.url, SCRIPTS)
+        self.writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
         self.ledger = CommandLedger(self.writer, KEYS, run_id, remember_s=3_600, stream_maxlen=0)
         self.devices = Devices(self.ledger, self.counters)
         self.consumer = CommandConsumer(
-            valkey.url, OUTBOUND, "here", self.ledger, self.devices, 30.0, rescan_s, self.counters
+            deployment_of(valkey.url),
+            OUTBOUND,
+            "here",
+            self.ledger,
+            self.devices,
+            30.0,
+            rescan_s,
+            self.counters,
         )
 
     async def ended(self, command: Command) -> None:

@@ -13,11 +13,12 @@ import redis.asyncio
 from teltonika.codecs import COMMAND_CODECS, CommandMessage, MessageType
 from teltonika.codecs.commands import CommandCodec
 from teltonika.server import command_ledger as command_ledger_module
+from teltonika.server.background import background
 from teltonika.server.command import CommandRef, Entry
 from teltonika.server.command_ledger import GROUP, CommandLedger, Found
 from teltonika.server.command_queue import Reason
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
-from teltonika.server.instance import background
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
@@ -74,7 +75,7 @@ class Run:
 @contextlib.asynccontextmanager
 async def runs(valkey: EmbeddedValkey) -> AsyncIterator[tuple[Run, Run]]:
     """An older and a newer run."""
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         yield Run(writer, "older"), Run(writer, "newer")
 
@@ -187,7 +188,7 @@ async def test_each_commands_order_is_kept_when_many_go_out_together(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     refs = [publish(client, f"c{number}") for number in range(20)]
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     run = Run(writer, "run")
     for ref in refs:
         run.ledger.prepare(ref, lambda _: None)
@@ -364,7 +365,7 @@ async def test_streams_are_trimmed_to_maxlen_and_never_at_zero(
     maxlen: int, left: int, valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     client.config_set("stream-node-max-entries", 1)  # what is roughly 10 is exactly 10 then
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     run = Run(writer, "run", maxlen=maxlen)
     async with background(writer.run()):
         for number in range(30):
@@ -379,7 +380,7 @@ async def test_a_message_that_nobody_waits_for_has_the_contracts_fields(
     codec: CommandCodec, valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     message = CommandMessage(codec.codec_id, MessageType.RESPONSE, b"door \xff", IMEI)
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     Run(writer, "run").ledger.unasked(IMEI, message, lambda: None)
     async with background(writer.run()):
         await writer.idle()
@@ -393,7 +394,7 @@ async def test_nothing_is_forgotten_while_the_entry_stands_and_all_of_it_later(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     """However long nothing runs: a command that may have been written is never written again."""
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         run = Run(writer, "mine")
         ref = publish(client)
@@ -411,7 +412,7 @@ async def test_a_message_that_is_refused_for_ever_is_not_waited_for(
 ) -> None:
     """Its device would be held back for the memory that it takes."""
     client.set(KEYS.messages, "of another type")
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     over = asyncio.Event()
     Run(writer, "run").ledger.unasked(IMEI, ANSWER, over.set)
     async with background(writer.run()):

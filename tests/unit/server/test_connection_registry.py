@@ -7,9 +7,10 @@ import redis
 import redis.asyncio
 
 from teltonika.server import connection_registry as connection_registry_module
+from teltonika.server.background import background
 from teltonika.server.connection_registry import ConnectionRegistry
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
-from teltonika.server.instance import background
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
@@ -41,7 +42,7 @@ def put(client: redis.Redis, imei: str, instance_id: str, since_ms: int = 0) -> 
 async def test_a_connected_device_has_an_entry_and_the_time_it_came(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     async with background(writer.run()):
         before_ms = time.time_ns() // 1_000_000
@@ -56,7 +57,7 @@ async def test_a_connected_device_has_an_entry_and_the_time_it_came(
 async def test_changes_are_written_as_they_come(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     async with (
         redis.asyncio.Redis.from_url(valkey.url) as other,
@@ -76,7 +77,7 @@ async def test_changes_are_written_as_they_come(
 async def test_a_devices_last_change_is_what_counts(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     registry.connected(IMEI)
     registry.disconnected(IMEI)
@@ -92,7 +93,7 @@ async def test_a_device_that_comes_from_another_instance_is_this_ones(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     put(client, IMEI, "there", since_ms=1)
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     async with background(writer.run()):
         registry.connected(IMEI)
@@ -104,7 +105,7 @@ async def test_a_device_that_comes_from_another_instance_is_this_ones(
 async def test_an_old_connections_end_leaves_another_instances_entry(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     here, there = registry_for(writer), registry_for(writer, "there", "run-2")
     async with background(writer.run()):
         for imei in (IMEI, OTHER_IMEI):
@@ -123,7 +124,7 @@ async def test_an_old_connections_end_leaves_another_instances_entry(
 async def test_an_entry_that_is_gone_is_nothing_to_remove(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     async with background(writer.run()):
         registry.connected(IMEI)
@@ -139,7 +140,7 @@ async def test_restoring_fills_in_what_is_missing_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(connection_registry_module, "PAGE", 2)
     imeis = [f"{number:015}" for number in range(7)]
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     for imei in imeis:
         registry.connected(imei)
@@ -159,7 +160,7 @@ async def test_restoring_fills_in_what_is_missing_and_nothing_else(
 async def test_restoring_brings_back_no_device_that_is_gone(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     async with background(writer.run()):
         for imei in (IMEI, OTHER_IMEI):
@@ -175,7 +176,7 @@ async def test_restoring_writes_what_has_just_changed_first(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     put(client, IMEI, "there")
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     async with background(writer.run()):
         registry.connected(IMEI)
@@ -186,7 +187,7 @@ async def test_restoring_writes_what_has_just_changed_first(
 async def test_a_run_that_was_superseded_writes_nothing(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     registry = registry_for(writer)
     async with background(writer.run()):
         registry.connected(IMEI)

@@ -16,16 +16,17 @@ from samples import IMEI, SAMPLES, Sample, of_kind, sample
 from teltonika.codecs import MAX_PACKET_SIZE
 from teltonika.codecs.udp import ANSWER_SIZE, MIN_DATAGRAM_SIZE
 from teltonika.server.authority import Admission
+from teltonika.server.background import background
 from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import CommandLedger
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
 from teltonika.server.datagram_intake import WAITING_BYTES, Address, DatagramIntake
+from teltonika.server.deployment import deployment_of
 from teltonika.server.durability import SYNCED_ALWAYS
 from teltonika.server.embedded import EmbeddedValkey
-from teltonika.server.instance import background
 from teltonika.server.peer_log import PeerLog
-from teltonika.server.publisher import Publisher
+from teltonika.server.publishers import Publishers
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
 from teltonika.server.trace import Tracer
@@ -54,28 +55,28 @@ class Parts:
     def __init__(self, redis_url: str = NOWHERE, **more: Any) -> None:
         given_settings = ServerSettings(**more)
         self.counters = Counters()
-        self.publisher = Publisher(
-            redis_url,
+        self.publishers = Publishers(
+            deployment_of(redis_url),
             given_settings.keys,
             0,
             given_settings.max_unconfirmed_total_bytes,
             SYNCED_ALWAYS,
             self.counters,
-            full=lambda: None,
-            drained=lambda: None,
+            full=lambda _: None,
+            drained=lambda _: None,
         )
-        self.writer = RedisWriter(redis_url, SCRIPTS)
+        self.writer = RedisWriter(deployment_of(redis_url), SCRIPTS)
         keys = given_settings.keys
         ledger = CommandLedger(self.writer, keys, "run", remember_s=1, stream_maxlen=0)
         self.socket = Answers()
         self.intake = DatagramIntake(
             given_settings,
-            self.publisher,
+            self.publishers,
             Admission(None, strict=False, require_luhn=given_settings.require_luhn),
             CommandDispatcher({}, ledger, given_settings, "here", self.counters),
             PeerLog(1, self.counters),
             self.counters,
-            Tracer(redis_url, keys, "here", MAX_PACKET_SIZE, lambda: None),
+            Tracer(deployment_of(redis_url), keys, "here", MAX_PACKET_SIZE, lambda: None),
         )
 
     def send(self, data: bytes, address: Address = HERE) -> None:
@@ -88,7 +89,7 @@ class Parts:
 @contextlib.asynccontextmanager
 async def running(valkey: EmbeddedValkey) -> AsyncIterator[Parts]:
     parts = Parts(valkey.url)
-    async with background(parts.publisher.run(), parts.writer.run()):
+    async with background(parts.publishers.run(), parts.writer.run()):
         yield parts
 
 
@@ -188,7 +189,7 @@ async def test_an_answer_is_never_larger_than_what_it_answers() -> None:
         parts.send(content)
         parts.send(datagram(b"\x08\x00\x00")[:size])
     assert parts.counters.datagrams_broken == 2 * MIN_DATAGRAM_SIZE
-    assert parts.publisher.unconfirmed_packets == 0
+    assert parts.publishers.unconfirmed_packets == 0
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ async def test_what_is_no_whole_datagram_is_counted_and_nothing_is_kept_of_it(
     parts.send(broken)
     assert parts.counters.datagrams_broken == 1
     assert parts.counters.datagrams == 0
-    assert parts.publisher.unconfirmed_packets == 0
+    assert parts.publishers.unconfirmed_packets == 0
     await parts.intake.settled()
 
 
@@ -229,9 +230,9 @@ async def test_one_over_the_size_limit_is_counted_as_too_large() -> None:
 async def test_a_wrong_check_digit_is_refused_where_that_is_asked() -> None:
     parts = Parts(require_luhn=True)
     parts.send(datagram(datagrams.records(1), imei="356307042441014"))
-    assert (parts.counters.datagrams_refused, parts.publisher.unconfirmed_packets) == (1, 0)
+    assert (parts.counters.datagrams_refused, parts.publishers.unconfirmed_packets) == (1, 0)
     parts.send(datagram(datagrams.records(1)))
-    assert parts.publisher.unconfirmed_packets == 1
+    assert parts.publishers.unconfirmed_packets == 1
 
 
 async def test_past_the_bound_datagrams_of_whomever_are_dropped() -> None:
@@ -239,13 +240,13 @@ async def test_past_the_bound_datagrams_of_whomever_are_dropped() -> None:
     bound = 200_000
     parts = Parts(max_unconfirmed_total_bytes=bound)
     sent = 0
-    while not parts.publisher.is_full:
+    while not parts.publishers.are_full:
         sent += 1
         parts.send(datagram(datagrams.records(1), imei=f"{sent:015d}"))
-    assert parts.publisher.unconfirmed_packets == sent < bound / WAITING_BYTES
+    assert parts.publishers.unconfirmed_packets == sent < bound / WAITING_BYTES
     for number in range(1_000):
         parts.send(datagram(datagrams.records(2), imei=f"{number:015d}"))
-    assert parts.publisher.unconfirmed_packets == sent
+    assert parts.publishers.unconfirmed_packets == sent
     assert parts.counters.datagrams_dropped == 1_000
 
 
@@ -266,13 +267,13 @@ async def test_room_is_free_again_once_all_is_confirmed(
     parts = Parts(valkey.url, max_unconfirmed_total_bytes=50_000)
     for number in range(200):
         parts.send(datagram(datagrams.records(number), packet_id=number))
-    assert parts.publisher.is_full
-    async with background(parts.publisher.run(), parts.writer.run()):
+    assert parts.publishers.are_full
+    async with background(parts.publishers.run(), parts.writer.run()):
         await parts.intake.settled()
-        assert not parts.publisher.is_full
-        parts.publisher.hold(50_000)
-        assert not parts.publisher.is_full  # not a byte is still counted
-        parts.publisher.let_go(50_000)
+        assert not parts.publishers.are_full
+        parts.publishers.of(IMEI).hold(50_000)
+        assert not parts.publishers.are_full  # not a byte is still counted
+        parts.publishers.of(IMEI).let_go(50_000)
     assert altitudes(client) == list(range(parts.counters.datagrams))
 
 
@@ -283,7 +284,7 @@ async def test_who_stops_takes_no_more_and_answers_what_waits(
     parts.send(datagram(datagrams.records(1)))
     parts.intake.stop()
     parts.send(datagram(datagrams.records(2)))
-    async with background(parts.publisher.run(), parts.writer.run()):
+    async with background(parts.publishers.run(), parts.writer.run()):
         await parts.intake.settled()
         assert await parts.answered() == (answer(1), HERE)
     assert altitudes(client) == [1]
@@ -304,9 +305,9 @@ async def test_what_a_device_does_not_send_again_is_given_up_while_redis_is_away
     now += 2
     parts.intake.give_up()
     assert parts.counters.datagrams_dropped == 2
-    async with background(parts.publisher.run(), parts.writer.run()):
+    async with background(parts.publishers.run(), parts.writer.run()):
         await parts.intake.settled()
-        assert parts.publisher.unconfirmed_packets == 0
+        assert parts.publishers.unconfirmed_packets == 0
         parts.send(datagram(datagrams.records(3)))  # it is taken again
         await parts.intake.settled()
     assert [fields["device_id"] for _, fields in client.xrange(STREAM)] == [OTHER, OTHER, IMEI]
@@ -322,10 +323,10 @@ async def test_what_is_abandoned_is_neither_written_nor_answered(
     parts.intake.give_up(all_of_them=True)
     await parts.intake.settled()
     parts.send(datagram(datagrams.records(3), imei=OTHER))
-    async with background(parts.publisher.run(), parts.writer.run()):
+    async with background(parts.publishers.run(), parts.writer.run()):
         assert await parts.answered() == (answer(1), HERE)
     assert altitudes(client) == [3]
-    assert parts.publisher.unconfirmed_packets == 0
+    assert parts.publishers.unconfirmed_packets == 0
 
 
 async def test_any_number_of_senders_may_log_as_much_as_one_address() -> None:

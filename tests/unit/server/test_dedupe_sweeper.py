@@ -2,14 +2,15 @@
 
 import redis
 
+from teltonika.server.background import background
 from teltonika.server.dedupe_sweeper import DedupeSweeper
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
-from teltonika.server.instance import background
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import FORGET_DEVICES, SCRIPTS
 
-KEYS = Keys()
+KEYS = Keys().shards[0]
 
 
 def value(day: int) -> bytes:
@@ -21,7 +22,7 @@ async def test_a_sweep_forgets_the_old_and_keeps_the_rest(
 ) -> None:
     days = {f"{number:015d}": number for number in range(19_000, 20_300)}
     client.hset(KEYS.dedupe, mapping={imei: value(day) for imei, day in days.items()})
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         forgotten = await DedupeSweeper(writer, KEYS, days=30).sweep(20_000)
     kept = {imei for imei, day in days.items() if day >= 19_970}
@@ -42,15 +43,15 @@ async def test_it_is_done_once_a_day_by_whoever_comes_first(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     old = "356307042441013"
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     client.hset(KEYS.dedupe, old, value(1))
     with client.monitor() as monitor:
         async with background(
             writer.run(), *(DedupeSweeper(writer, KEYS, days=30).run() for _ in range(2))
         ):
-            await writer.call("PING")
+            await writer.call("PING", at="key")
             while client.hexists(KEYS.dedupe, old):
-                await writer.call("PING")
+                await writer.call("PING", at="key")
             await writer.call("ECHO", "end")
         commands = []
         while not commands or commands[-1] != "ECHO":

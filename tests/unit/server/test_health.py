@@ -3,10 +3,12 @@
 import asyncio
 import time
 
+from teltonika.server.background import background
 from teltonika.server.counters import Counters
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.health import LATE_S, LOOK_PERIOD_S, LoopWatch, Readiness
-from teltonika.server.instance import background
+from teltonika.server.keys import Keys
 
 
 async def test_a_loop_that_was_held_up_is_late_and_healthy_again_at_the_next_look() -> None:
@@ -28,7 +30,9 @@ async def test_a_loop_that_was_held_up_is_late_and_healthy_again_at_the_next_loo
 
 async def test_each_reason_is_told(valkey: EmbeddedValkey) -> None:
     is_open = draining = False
-    readiness = Readiness(valkey.url, is_open=lambda: is_open, draining=lambda: draining)
+    readiness = Readiness(
+        deployment_of(valkey.url), Keys().shards, is_open=lambda: is_open, draining=lambda: draining
+    )
     assert await readiness.complaints() == ["the port for devices is not open yet"]
     is_open = True
     assert await readiness.complaints() == []

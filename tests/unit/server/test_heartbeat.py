@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
+from teltonika.server.background import background
 from teltonika.server.connection_registry import ConnectionRegistry
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.errors import SupersededError
 from teltonika.server.heartbeat import Heartbeat
-from teltonika.server.instance import background
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
@@ -59,7 +60,7 @@ class Run:
 @contextlib.asynccontextmanager
 async def runs(valkey: EmbeddedValkey) -> AsyncIterator[tuple[Run, Run]]:
     """An older and a newer one."""
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         yield Run(writer, "older"), Run(writer, "newer")
 

@@ -9,11 +9,12 @@ import redis
 import redis.asyncio
 
 from teltonika.server import janitor as janitor_module
+from teltonika.server.background import background
 from teltonika.server.command import CommandRef, Entry
 from teltonika.server.command_ledger import GROUP, CommandLedger, Found
 from teltonika.server.counters import Counters
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
-from teltonika.server.instance import background
 from teltonika.server.janitor import Janitor
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
@@ -41,7 +42,7 @@ class Someone:
 @contextlib.asynccontextmanager
 async def someone(valkey: EmbeddedValkey, name: str = "someone") -> AsyncIterator[Someone]:
     """With a connection of its own."""
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         yield Someone(writer, name)
 
@@ -175,7 +176,7 @@ class BetweenLookAndDeed(RedisWriter):
     """Something happens after the look, before the first entry is removed."""
 
     def __init__(self, valkey: EmbeddedValkey, happens: object) -> None:
-        super().__init__(valkey.url, SCRIPTS)
+        super().__init__(deployment_of(valkey.url), SCRIPTS)
         self._happens = happens
 
     async def call_script(self, script: object, keys: object, *arguments: object) -> object:
@@ -270,7 +271,7 @@ async def test_a_stream_is_deleted_only_if_it_is_empty(
                 once()
             return await super().call_script(script, keys, *arguments)
 
-    writer = BeforeDeleting(valkey.url, SCRIPTS)
+    writer = BeforeDeleting(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         await Someone(writer, "someone").look_twice()
     assert client.xlen(OUTBOUND) == 1
@@ -331,7 +332,7 @@ async def test_many_janitors_at_once_end_each_command_once(
 
 async def test_it_looks_again_and_again(valkey: EmbeddedValkey, client: redis.Redis) -> None:
     connect(client, DEAD, *IMEIS)
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     ledger = CommandLedger(writer, KEYS, "someone", remember_s=3_600, stream_maxlen=0)
     janitor = Janitor(writer, KEYS, ledger, Counters(), interval_s=0.0)
     async with (

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from teltonika.server import metrics_port as metrics_port_module
+from teltonika.server.background import background
 from teltonika.server.errors import ListenError
-from teltonika.server.instance import background
 from teltonika.server.metrics_port import MAX_CONNECTIONS, MetricsPort, Request, Response
 
 GET = b"GET /x?y=1 HTTP/1.1\r\nHost: here\r\nAccept: text/plain\r\nAccept: a/b\r\n\r\n"

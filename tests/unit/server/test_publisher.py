@@ -22,8 +22,9 @@ from teltonika.codecs import (
 )
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server import publisher as publisher_module
-from teltonika.server.app import background
+from teltonika.server.background import background
 from teltonika.server.counters import Counters
+from teltonika.server.deployment import deployment_of
 from teltonika.server.durability import SYNCED_ALWAYS, Durability, Promise
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.keys import Keys
@@ -96,10 +97,10 @@ class Limits:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def full(self) -> None:
+    def full(self, _: Publisher) -> None:
         self.calls.append("full")
 
-    def drained(self) -> None:
+    def drained(self, _: Publisher) -> None:
         self.calls.append("drained")
 
     def confirmed(self) -> None:
@@ -117,8 +118,8 @@ def publisher_for(
 ) -> Publisher:
     limits = limits or Limits()
     return Publisher(
-        valkey.url,
-        Keys(),
+        deployment_of(valkey.url),
+        Keys().shards[0],
         maxlen,
         max_unconfirmed_bytes,
         promise,

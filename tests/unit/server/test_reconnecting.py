@@ -9,9 +9,10 @@ import pytest
 import redis
 import redis.asyncio
 
-from teltonika.server import redis_writer as redis_writer_module
+from teltonika.server import redis_lane as redis_lane_module
+from teltonika.server.background import background
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
-from teltonika.server.instance import background
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import RedisLink
 from teltonika.server.redis_writer import RedisWriter
@@ -89,11 +90,11 @@ async def test_what_an_old_connection_brings_late_is_not_executed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = SlowNetwork(tmp_path / "slow.sock", valkey.url)
-    writer = RedisWriter(network.url, ())
+    writer = RedisWriter(deployment_of(network.url), ())
     async with network.running(), background(writer.run()):
-        await writer.call("PING")
+        await writer.call("PING", at="key")
         network.hold()
-        monkeypatch.setattr(redis_writer_module, "REPLY_TIMEOUT_S", 0.05)
+        monkeypatch.setattr(redis_lane_module, "REPLY_TIMEOUT_S", 0.05)
         assert await writer.call("SET", "key", "older") == b"OK"  # on the next connection
         monkeypatch.undo()
         await writer.call("SET", "key", "newer")
@@ -104,7 +105,7 @@ async def test_what_an_old_connection_brings_late_is_not_executed(
 async def test_after_a_restart_of_redis_nobody_is_ended_who_has_the_old_id_now(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    connections = Reconnecting(valkey.url, "lost")
+    connections = Reconnecting(deployment_of(valkey.url), "any", "lost")
     worked: asyncio.Queue[None] = asyncio.Queue()
 
     async def work(link: RedisLink) -> None:
@@ -124,6 +125,6 @@ async def test_a_redis_that_lets_nobody_end_connections_is_used_all_the_same(
     client.acl_setuser(
         "gate", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-client", "-info"]
     )
-    writer = RedisWriter(valkey.url.replace("unix://", "unix://gate:any@"), ())
+    writer = RedisWriter(deployment_of(valkey.url.replace("unix://", "unix://gate:any@")), ())
     async with background(writer.run()):
         assert await writer.call("SET", "key", "value") == b"OK"

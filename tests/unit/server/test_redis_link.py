@@ -13,9 +13,11 @@ import redis
 import uvloop
 from redis.exceptions import RedisError, ResponseError
 
+from teltonika.server.deployment import Place
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.errors import InvalidRedisUrlError
-from teltonika.server.redis_link import RedisLink, check_redis_url, pack_command, redacted_url
+from teltonika.server.redis_link import RedisLink, check_redis_url, pack_command
+from teltonika.server.redis_url import redacted_url
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_a_command_is_an_array_of_strings_with_their_lengths_in_bytes() -> None:
 
 @pytest.fixture
 async def link(valkey: EmbeddedValkey) -> AsyncIterator[RedisLink]:
-    link = RedisLink(valkey.url)
+    link = RedisLink(Place(valkey.url))
     await link.connect()
     yield link
     await link.close()
@@ -88,15 +90,15 @@ async def link(valkey: EmbeddedValkey) -> AsyncIterator[RedisLink]:
 
 async def test_replies_come_in_the_order_of_the_commands(link: RedisLink) -> None:
     commands = [pack_command("ECHO", number) for number in range(100)]
-    await link.write(b"".join(commands[:60]))
-    await link.write(b"".join(commands[60:]))
+    await link.write(commands[:60])
+    await link.write(commands[60:])
     assert [await link.read_reply() for _ in commands] == [b"%d" % n for n in range(100)]
 
 
 async def test_replies_are_what_redis_said_undecoded_even_if_the_url_asks_for_text(
     valkey: EmbeddedValkey,
 ) -> None:
-    link = RedisLink(f"{valkey.url}?decode_responses=True")
+    link = RedisLink(Place(f"{valkey.url}?decode_responses=True"))
     await link.connect()
     assert await link.execute("SET", "key", b"\xff\x00") == b"OK"
     assert await link.execute("GET", "key") == b"\xff\x00"
@@ -108,10 +110,12 @@ async def test_replies_are_what_redis_said_undecoded_even_if_the_url_asks_for_te
 
 async def test_an_error_among_replies_leaves_the_link_usable(link: RedisLink) -> None:
     await link.write(
-        pack_command("SET", "key", "text")
-        + pack_command("INCR", "key")
-        + pack_command("NO-SUCH-COMMAND")
-        + pack_command("GET", "key")
+        [
+            pack_command("SET", "key", "text"),
+            pack_command("INCR", "key"),
+            pack_command("NO-SUCH-COMMAND"),
+            pack_command("GET", "key"),
+        ]
     )
     assert await link.read_reply() == b"OK"
     with pytest.raises(ResponseError, match="not an integer"):
@@ -124,18 +128,18 @@ async def test_an_error_among_replies_leaves_the_link_usable(link: RedisLink) ->
 
 async def test_the_urls_password_is_used(valkey: EmbeddedValkey, client: redis.Redis) -> None:
     client.config_set("requirepass", "sesame")
-    link = RedisLink(valkey.url.replace("unix://", "unix://:sesame@"))
+    link = RedisLink(Place(valkey.url.replace("unix://", "unix://:sesame@")))
     await link.connect()
     assert await link.execute("ECHO", "let in") == b"let in"
     await link.close()
-    stranger = RedisLink(valkey.url.replace("unix://", "unix://:guess@"))
+    stranger = RedisLink(Place(valkey.url.replace("unix://", "unix://:guess@")))
     with pytest.raises(RedisError, match="password"):
         await stranger.connect()
     await stranger.close()
 
 
 async def test_a_redis_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
-    link = RedisLink(f"unix://{tmp_path}/nothing.sock")
+    link = RedisLink(Place(f"unix://{tmp_path}/nothing.sock"))
     with pytest.raises((RedisError, OSError)):
         await link.connect()
     await link.close()
@@ -144,7 +148,7 @@ async def test_a_redis_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> 
 async def test_a_redis_that_dies_is_an_error_for_whoever_waits_for_a_reply(
     link: RedisLink, client: redis.Redis
 ) -> None:
-    await link.write(pack_command("BLPOP", "nothing", 0))
+    await link.write([pack_command("BLPOP", "nothing", 0)])
     os.kill(client.info("server")["process_id"], signal.SIGKILL)
     with pytest.raises((RedisError, OSError)):
         await link.read_reply()
@@ -169,12 +173,12 @@ def test_a_connection_that_redis_has_reset_fails_as_one(tmp_path: Path) -> None:
                 # closed with something unread: that is a reset
 
         async def write_on() -> None:
-            link = RedisLink(f"unix://{path}")
+            link = RedisLink(Place(f"unix://{path}"))
             await link.connect()
-            await link.write(pack_command("ECHO", "x") + pack_command("PING") * 1_000)
+            await link.write([pack_command("ECHO", "x"), *[pack_command("PING")] * 1_000])
             await asyncio.to_thread(redis_side.join)
             while True:
-                await link.write(pack_command("PING"))
+                await link.write([pack_command("PING")])
                 await asyncio.sleep(0)
 
         redis_side = threading.Thread(target=answer_until_the_echo)

@@ -8,10 +8,11 @@ import pytest
 import redis
 import redis.asyncio
 
-from teltonika.server import redis_writer as redis_writer_module
+from teltonika.server import redis_lane as redis_lane_module
+from teltonika.server.background import background
+from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.errors import RedisRefusedError
-from teltonika.server.instance import background
 from teltonika.server.redis_link import Reply
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import DELETE_IF_EMPTY, SCRIPTS
@@ -36,8 +37,8 @@ async def kill(valkey: EmbeddedValkey, client: redis.Redis) -> None:
 async def test_each_is_told_its_reply_in_the_order_of_the_commands(
     valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_writer_module, "MAX_BATCH", 3)
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    monkeypatch.setattr(redis_lane_module, "MAX_BATCH", 3)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     replies: list[Reply] = []
     async with background(writer.run()):
         push(writer, range(10), replies)
@@ -49,7 +50,7 @@ async def test_each_is_told_its_reply_in_the_order_of_the_commands(
 
 
 async def test_a_caller_waits_for_its_reply(valkey: EmbeddedValkey) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         assert await writer.call("SET", "key", b"\xff") == b"OK"
         assert await asyncio.gather(writer.call("GET", "key"), writer.call("GET", "none")) == [
@@ -61,7 +62,7 @@ async def test_a_caller_waits_for_its_reply(valkey: EmbeddedValkey) -> None:
 async def test_a_caller_that_gives_up_takes_nothing_with_it(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with asyncio.TaskGroup() as group:
         caller = group.create_task(writer.call("RPUSH", "numbers", 0))
         await asyncio.sleep(0)
@@ -75,7 +76,7 @@ async def test_a_caller_that_gives_up_takes_nothing_with_it(
 async def test_idle_waits_for_what_a_reply_brought_about(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     writer.submit(lambda _: push(writer, range(1, 3)), "RPUSH", "numbers", 0)
     async with background(writer.run()):
         await writer.idle()
@@ -86,7 +87,7 @@ async def test_what_is_queued_while_redis_is_away_happens_when_it_is_back(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     """Some was on its way and not executed, some came in between, and some comes after."""
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     replies: list[Reply] = []
     async with background(writer.run()):
         push(writer, range(1), replies)
@@ -109,10 +110,10 @@ async def test_what_has_no_reply_is_sent_again_and_what_has_one_is_not(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     """A script that is not there breaks the batch: those behind it were executed, and are again."""
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     told: list[str] = []
     async with background(writer.run()):
-        await writer.call("PING")
+        await writer.call("PING", at="key")
         client.script_flush()
         writer.submit(lambda _: told.append("before"), "RPUSH", "before", "value")
         writer.submit_script(lambda _: told.append("script"), DELETE_IF_EMPTY, ("stream",))
@@ -125,7 +126,7 @@ async def test_what_has_no_reply_is_sent_again_and_what_has_one_is_not(
 async def test_what_is_refused_for_ever_is_told_and_holds_up_nothing(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     client.set("text", "no stream")
     refused: list[str] = []
     async with background(writer.run()):
@@ -137,8 +138,8 @@ async def test_what_is_refused_for_ever_is_told_and_holds_up_nothing(
         push(writer, range(1, 3))
         with pytest.raises(RedisRefusedError, match=r"refuses delete_if_empty.lua text: WRONGTYPE"):
             await writer.call_script(DELETE_IF_EMPTY, ("text",))
-        with pytest.raises(RedisRefusedError, match="refuses NO-SUCH-COMMAND: unknown command"):
-            await writer.call("NO-SUCH-COMMAND")
+        with pytest.raises(RedisRefusedError, match="refuses NO-SUCH-COMMAND key: unknown command"):
+            await writer.call("NO-SUCH-COMMAND", "key")
     assert numbers(client) == [0, 1, 2]
     assert len(refused) == 2
     assert refused[0].startswith("Redis refuses RPUSH text: WRONGTYPE")
@@ -147,7 +148,7 @@ async def test_what_is_refused_for_ever_is_told_and_holds_up_nothing(
 async def test_what_is_refused_for_now_is_sent_again(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()), redis.asyncio.Redis.from_url(valkey.url) as other:
         client.config_set("min-replicas-to-write", 1)
         call = asyncio.ensure_future(writer.call("SET", "key", "value"))
@@ -163,7 +164,7 @@ async def test_what_is_refused_for_now_is_sent_again(
 async def test_flushed_scripts_are_loaded_again(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
         assert await writer.call_script(DELETE_IF_EMPTY, ("stream",)) == 0
         client.script_flush()
@@ -179,12 +180,12 @@ async def test_flushed_scripts_are_loaded_again(
 async def test_a_redis_that_does_not_answer_is_left_for_a_new_connection(
     valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = RedisWriter(valkey.url, SCRIPTS)
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()), redis.asyncio.Redis.from_url(valkey.url) as other:
-        await writer.call("PING")
+        await writer.call("PING", at="key")
         client.client_pause(600_000, all=False)
         async with other.monitor() as monitor:
-            monkeypatch.setattr(redis_writer_module, "REPLY_TIMEOUT_S", 0.05)
+            monkeypatch.setattr(redis_lane_module, "REPLY_TIMEOUT_S", 0.05)
             writer.submit(lambda _: None, "SET", "key", "value")
             while not (await monitor.next_command())["command"].startswith("SCRIPT LOAD"):
                 pass

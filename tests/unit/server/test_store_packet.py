@@ -13,7 +13,7 @@ from teltonika.server.keys import Keys
 from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
 from teltonika.server.streams import packet_arguments
 
-KEYS = Keys()
+KEYS = Keys().shards[0]
 IMEI, OTHER = "356307042441013", "356307042441021"
 CONNECTION, NEWER = b"a socket", b"the next"
 DATAGRAM = b""

@@ -8,6 +8,7 @@ from samples import HANDSHAKE, IMEI, OTHER_PACKET, PACKET, PING
 from structlog.testing import capture_logs
 
 from teltonika.codecs import MAX_PACKET_SIZE
+from teltonika.server.deployment import deployment_of
 from teltonika.server.keys import Keys
 from teltonika.server.trace import MAX_WAITING_BYTES, Tracer
 
@@ -16,7 +17,7 @@ STREAM = HANDSHAKE + PACKET + PING
 
 
 def tracer(*imeis: str) -> Tracer:
-    made = Tracer("unix:///nowhere", Keys(), "gate", MAX_PACKET_SIZE, lambda: None)
+    made = Tracer(deployment_of("unix:///nowhere"), Keys(), "gate", MAX_PACKET_SIZE, lambda: None)
     made.imeis = frozenset(imeis)
     return made
 

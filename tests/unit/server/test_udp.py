@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from teltonika.server.background import background
 from teltonika.server.datagram_intake import Address
 from teltonika.server.errors import ListenError
-from teltonika.server.instance import background
 from teltonika.server.udp import UdpPort
 
 HOST = "127.0.0.1"

@@ -1,0 +1,69 @@
+"""A server on a primary that Sentinels watch."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sending_fleet import check_each_is_stored_once, sending_fleet
+from sentinels import SERVICE, Sentinels
+from serving import IMEI, STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
+from valkey_node import until
+
+StartServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
+    with Sentinels(tmp_path / "nodes") as sentinels:
+        yield sentinels
+
+
+def test_a_killed_primary_costs_no_record_and_doubles_none(
+    sentinels: Sentinels, start_server: StartServer
+) -> None:
+    old = sentinels.primary
+    server = start_server("--durability", "replica", redis_url=sentinels.url)
+    assert server.listening["redis"] == f"redis://127.0.0.1:{old.announced}"
+    with sending_fleet(server):
+        with old.client() as client:
+            until(lambda: client.xlen(STREAM) > 200, "the fleet sends")
+        old.kill()
+        new = sentinels.wait_until_promoted(old)
+    with new.client() as client:
+        check_each_is_stored_once(fields for _, fields in client.xrange(STREAM))
+    check_commands(sentinels.url, server)
+    assert server.stop() == 0
+
+
+def check_commands(url: str, server: ServerProcess) -> None:
+    """They find the new primary, too."""
+    where = ("--redis", url, "--json")
+    with BareDevice(server.port) as device:
+        found: list[dict[str, object]] = []
+
+        def is_registered() -> bool:
+            lines = run_teltonika("devices", *where).stdout.splitlines()
+            found[:] = [json.loads(line) for line in lines]
+            return IMEI in [one["imei"] for one in found]
+
+        until(is_registered, "the device is registered")
+        with subprocess.Popen(
+            [TELTONIKA, "send", IMEI, "getinfo", *where], stdout=subprocess.PIPE, text=True
+        ) as sending:
+            device.answer(device.command())
+            assert sending.stdout is not None
+            assert json.loads(sending.stdout.read().splitlines()[-1])["status"] == "responded"
+    tail = run_teltonika("tail", "--since", "1h", "--count", "1", *where)
+    assert json.loads(tail.stdout)["codec"]
+
+
+def test_a_primary_that_the_sentinels_do_not_know_is_told(
+    sentinels: Sentinels, tmp_path: Path
+) -> None:
+    options = ("serve", "--port", "0", "--data-dir", str(tmp_path), "--redis")
+    result = run_teltonika(*options, sentinels.url.replace(SERVICE, "other"))
+    assert result.returncode == 1
+    assert "No master found for 'other'" in result.stderr
+    assert "Traceback" not in result.stderr
