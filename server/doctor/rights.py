@@ -121,6 +121,19 @@ def _registry(keys: Keys) -> list[tuple[str, ...]]:
     ]
 
 
+OF_THE_CONNECTION = ("client|setinfo", "select", "ping", "multi", "discard")
+"""What redis-py says when it connects, what `/readyz` asks, and what `check_rights` needs."""
+
+
+def least_rules(settings: ServerSettings) -> list[str]:
+    """What ACL SETUSER is told of a user who may do what a server does, and nothing else."""
+    used = uses(settings)
+    keys = sorted({f"~{key}" for use in used if (key := _key_of(use)) is not None})
+    channels = sorted({f"&{use.words[1]}" for use in used if use.words[0] in _ON_CHANNELS})
+    commands = sorted({right_to(use) for use in used} | set(OF_THE_CONNECTION))
+    return ["resetkeys", "resetchannels", "-@all", *keys, *channels, *(f"+{c}" for c in commands)]
+
+
 async def check_rights(link: RedisLink, settings: ServerSettings) -> Finding:
     """Which of the commands this user may not give. Raises RedisError or OSError for the link."""
     try:
@@ -174,9 +187,16 @@ def right_to(use: Use) -> str:
 
 
 _CONTAINERS = ("client", "cluster", "config", "script", "xgroup")
+_ON_CHANNELS = ("PUBLISH", "SUBSCRIBE")
+_WITHOUT_KEY = (
+    *_ON_CHANNELS,
+    *("ASKING", "CLIENT", "CLUSTER", "CONFIG", "INFO", "SCRIPT", "TIME", "WAIT", "WAITAOF"),
+)
 
 
-def _key_of(use: Use) -> str:
-    """Where a command names its key."""
+def _key_of(use: Use) -> str | None:
+    """The first key that a command names."""
+    if use.words[0] in _WITHOUT_KEY:
+        return None
     at = {"EVALSHA": 3, "XGROUP": 2, "XREADGROUP": 5}.get(use.words[0], 1)
     return use.words[at]

@@ -14,19 +14,11 @@ from valkey_node import Node, until
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 from teltonika.server import ServerSettings
 from teltonika.server.authority import Authority
-from teltonika.server.doctor.rights import right_to, uses
+from teltonika.server.doctor.rights import least_rules
 from teltonika.server.keys import Keys
 
 StartServer = Callable[..., ServerProcess]
 KEYS = Keys(stream_shards=2)
-RIGHTS = (
-    *("~telemetry:teltonika:*", "~{telemetry:teltonika}:dedupe"),
-    *("~connections:registry", "~{connections:registry}:*"),
-    *("~commands:responses", "~{commands:responses}:command:*", "~commands:outbound:*"),
-    *("~instance:heartbeat:*", "~devices:allowed", "&devices:allowed:changed"),
-    *("~devices:traced", "&devices:traced:frames:*"),
-)
-OF_THE_CONNECTION = ("+ping", "+multi", "+discard", "+client|setinfo")
 
 
 class Nodes:
@@ -89,8 +81,7 @@ def test_with_just_these_rights_a_server_does_all_its_work_on_a_cluster(
     settings = ServerSettings(
         authority=Authority.ALLOW_LIST, stream_shards=2, redis_url="redis+cluster://any"
     )
-    rights = [f"+{right_to(use)}" for use in uses(settings)]
-    nodes.allow("resetkeys", "resetchannels", "-@all", *RIGHTS, *OF_THE_CONNECTION, *rights)
+    nodes.allow(*least_rules(settings))
     options = ("--authority", "allow-list", "--stream-shards", "2", "--instance-id", "gate")
     found = run_teltonika("doctor", "--port", "0", *options, "--redis", nodes.url)
     assert "rights" in found.stdout

@@ -38,3 +38,10 @@ def test_every_setting_and_every_log_event_is_explained() -> None:
     assert make.MEANINGS.keys() == make.events().keys()
     assert make.PAGE.read_text(encoding="utf-8") == make.page()
     assert make.page().count("| `--") > 35
+
+
+def test_the_rights_that_a_user_needs_are_those_of_the_code() -> None:
+    make = script("make_rights")
+    page = make.PAGE.read_text(encoding="utf-8")
+    assert "+evalsha" in page
+    assert make.with_rules(page) == page, "run: python docs/make_rights.py"
