@@ -1,7 +1,6 @@
 """`teltonika serve`: the ingest server."""
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -11,19 +10,30 @@ from teltonika.cli.addresses import split_address
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.event_loop import run
 from teltonika.cli.numbers import a_number
-from teltonika.cli.output import print_json
 from teltonika.cli.redis_options import PasswordFileOption, named_redis
+from teltonika.cli.serve_limits import (
+    HandshakeTimeoutOption,
+    IdleTimeoutOption,
+    LogLinesPerPeerOption,
+    MaxConnectionsOption,
+    MaxDeviceBytesOption,
+    MaxPacketSizeOption,
+    MaxPerAddressOption,
+    MaxUnconfirmedBytesOption,
+)
+from teltonika.cli.serve_until_signal import serve_until_signal
 from teltonika.cli.shared_options import with_options_of
 from teltonika.codecs import TlsError
 from teltonika.server import ServerError, ServerSettings
-from teltonika.server import serve as run_server
 from teltonika.server.authority import Authority
 from teltonika.server.durability import Durability
 from teltonika.server.errors import InvalidRedisUrlError
 from teltonika.server.keys import MAX_SHARDS
 from teltonika.server.logs import LogFormat, LogLevel, configure_logs
+from teltonika.server.workers.held_ports import CAN_SHARE
 
 DEFAULTS = ServerSettings()
+MAX_WORKERS = 128
 
 REDIS = "Redis"
 RECORDS = "Records"
@@ -31,7 +41,6 @@ DEVICES = "Devices"
 ENCRYPTION = "TLS and load balancers"
 COMMANDS = "Commands"
 INSTANCES = "Instances"
-LIMITS = "Limits"
 LOGS = "Logs"
 
 
@@ -54,6 +63,17 @@ def serve_settings(
             show_default="no UDP",
         ),
     ] = DEFAULTS.udp_port,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Processes that share the ports, one for each core that devices are to have. Each "
+            "is an instance of its own, with the id and -1, -2 and so on; limits of the whole "
+            "server are split.",
+            min=1,
+            max=MAX_WORKERS,
+        ),
+    ] = DEFAULTS.workers,
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -304,84 +324,14 @@ def serve_settings(
             rich_help_panel=INSTANCES,
         ),
     ] = DEFAULTS.drain_timeout_s,
-    max_connections: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Open connections; one more is closed at once. 0: as many as the system's limit "
-            "for open files allows.",
-            min=0,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.max_connections,
-    max_per_address: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Of these from one address; 0 is no limit. Mobile operators put whole fleets "
-            "behind one.",
-            min=0,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.max_connections_per_address,
-    handshake_timeout: Annotated[
-        float,
-        typer.Option(
-            callback=a_number,
-            metavar="SECONDS",
-            help="Seconds a device has to say its IMEI; before that as many for TLS.",
-            min=0.1,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.handshake_timeout_s,
-    idle_timeout: Annotated[
-        float,
-        typer.Option(
-            callback=a_number,
-            metavar="SECONDS",
-            help="Seconds of silence before a connection is closed.",
-            min=1,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.idle_timeout_s,
-    max_packet_size: Annotated[
-        int,
-        typer.Option(
-            metavar="BYTES",
-            help="Largest packet that is taken, in bytes.",
-            min=45,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.max_packet_size,
-    max_unconfirmed_bytes: Annotated[
-        int,
-        typer.Option(
-            metavar="BYTES",
-            help="Memory for records that were read and that Redis has not confirmed; past it "
-            "devices wait.",
-            min=65_536,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.max_unconfirmed_total_bytes,
-    max_device_bytes: Annotated[
-        int,
-        typer.Option(
-            metavar="BYTES",
-            help="The same for each device.",
-            min=4_096,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.max_unconfirmed_session_bytes,
-    log_lines_per_peer: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Log lines that each address may cause in a minute; how many more there were is "
-            "told in one. 0 is no limit.",
-            min=0,
-            rich_help_panel=LIMITS,
-        ),
-    ] = DEFAULTS.log_lines_per_peer,
+    max_connections: MaxConnectionsOption = DEFAULTS.max_connections,
+    max_per_address: MaxPerAddressOption = DEFAULTS.max_connections_per_address,
+    handshake_timeout: HandshakeTimeoutOption = DEFAULTS.handshake_timeout_s,
+    idle_timeout: IdleTimeoutOption = DEFAULTS.idle_timeout_s,
+    max_packet_size: MaxPacketSizeOption = DEFAULTS.max_packet_size,
+    max_unconfirmed_bytes: MaxUnconfirmedBytesOption = DEFAULTS.max_unconfirmed_total_bytes,
+    max_device_bytes: MaxDeviceBytesOption = DEFAULTS.max_unconfirmed_session_bytes,
+    log_lines_per_peer: LogLinesPerPeerOption = DEFAULTS.log_lines_per_peer,
     log_format: Annotated[
         LogFormat, typer.Option(help="Logs go to standard error.", rich_help_panel=LOGS)
     ] = LogFormat.CONSOLE,
@@ -399,11 +349,14 @@ def serve_settings(
         fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
     if tls_cert is None and (tls_key is not None or tls_client_ca is not None):
         fail("--tls-key and --tls-client-ca: there is no TLS without --tls-cert", USAGE)
+    if workers > 1 and not CAN_SHARE:
+        fail("--workers: processes cannot share a port on this platform (SO_REUSEPORT)", USAGE)
     metrics_host, metrics_port = _metrics_address(metrics)
     return ServerSettings(
         host=host,
         port=port,
         udp_port=udp_port,
+        workers=workers,
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         redis_url=named_redis(context, redis, redis_password_file),
@@ -446,7 +399,7 @@ def serve_settings(
 
 
 @with_options_of(serve_settings)
-def serve(settings: ServerSettings) -> None:
+def serve(settings: ServerSettings, log_format: LogFormat, log_level: LogLevel) -> None:
     """Take packets from devices, store every record on a Redis stream, then acknowledge.
 
     Once it accepts connections it prints one line of JSON: ports, Redis URL, instance id, pid.
@@ -454,7 +407,7 @@ def serve(settings: ServerSettings) -> None:
     it at once.
     """
     try:
-        run(_serve_until_signal(settings))
+        run(serve_until_signal(settings, log_format, log_level))
     except (InvalidRedisUrlError, TlsError) as error:
         fail(str(error), USAGE)
     except ServerError as error:
@@ -473,22 +426,3 @@ def _metrics_address(text: str | None) -> tuple[str, int | None]:
         )
     except ValueError:
         fail(f"--metrics: {text!r} is no address such as 9527, 127.0.0.1:9527 or [::]:9527", USAGE)
-
-
-async def _serve_until_signal(settings: ServerSettings) -> None:
-    """The first SIGINT or SIGTERM drains, the second does not; SIGHUP is for certificates."""
-    stop, reload = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-
-    def on_signal() -> None:
-        if stop.is_set():
-            task.cancel()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    if settings.tls_cert is not None:
-        loop.add_signal_handler(signal.SIGHUP, reload.set)
-    await run_server(settings, stop, on_listening=print_json, reload=reload)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from teltonika.server.metrics_families import FAMILIES, Family
+from teltonika.server.metrics_families import FAMILIES, Family, SourceT
+from teltonika.server.workers.worker_families import SUPERVISOR_FAMILIES
 
 PAGE = Path(__file__).with_name("operating.md")
 ALERTS = Path(__file__).parents[1] / "deploy" / "alerts.yml"
@@ -18,6 +19,7 @@ def with_tables(page: str) -> str:
     """The page with the metrics as they are in the code, and the alerts as in their file."""
     (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
     page = _with_table(page, "metrics", METRICS_HEAD, map(_metric, FAMILIES))
+    page = _with_table(page, "workers", METRICS_HEAD, map(_metric, SUPERVISOR_FAMILIES))
     return _with_table(page, "alerts", ALERTS_HEAD, map(_alert, group["rules"]))
 
 
@@ -30,7 +32,7 @@ def _with_table(
     return place.sub(lambda _: text, page, count=1)
 
 
-def _metric(family: Family) -> tuple[str, ...]:
+def _metric(family: Family[SourceT]) -> tuple[str, ...]:
     labels = ", ".join(f"`{label}`" for label in family.labels)
     return f"`{family.full_name}`", family.kind, labels, family.meaning
 

@@ -31,7 +31,7 @@ _EVERY_COMMAND_HAS = {"help", "install_completion", "show_completion"}
 def events() -> dict[str, set[str]]:
     """Each event that the code logs, with the files that do."""
     found: dict[str, set[str]] = {}
-    for file in sorted(SERVER.glob("*.py")):
+    for file in sorted(SERVER.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 for event in _events_of(node):

@@ -60,12 +60,14 @@ class Acceptor:
         self._short = False
         self._listens = False
 
-    def bind(self, host: str, port: int) -> int:
+    def bind(self, host: str, port: int, *, shared: bool = False) -> int:
         """Take the port, 0 for any, on each address of ``host``; which one it is.
+
+        ``shared``: with other processes of this server.
 
         Nobody can connect before `listen`. Raises ListenError.
         """
-        self._sockets = bound_sockets(host, port, socket.SOCK_STREAM)
+        self._sockets = bound_sockets(host, port, socket.SOCK_STREAM, shared=shared)
         return int(self._sockets[0].getsockname()[1])
 
     def listen(self) -> None:

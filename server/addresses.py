@@ -29,13 +29,18 @@ class Peer(msgspec.Struct, frozen=True, gc=False):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def bound_sockets(host: str, port: int, kind: socket.SocketKind) -> list[socket.socket]:
-    """A socket that has the port, 0 for any, on each address of ``host``. Raises ListenError."""
+def bound_sockets(
+    host: str, port: int, kind: socket.SocketKind, *, shared: bool = False
+) -> list[socket.socket]:
+    """A socket that has the port, 0 for any, on each address of ``host``. Raises ListenError.
+
+    ``shared``: with other processes that say so, too; the kernel spreads who comes over them.
+    """
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(_bound(family, kind, address))
+            sockets.append(_bound(family, kind, address, shared=shared))
     except (OSError, OverflowError, UnicodeError) as error:
         for one in sockets:
             one.close()
@@ -45,11 +50,15 @@ def bound_sockets(host: str, port: int, kind: socket.SocketKind) -> list[socket.
     return sockets
 
 
-def _bound(family: int, kind: socket.SocketKind, address: tuple[object, ...]) -> socket.socket:
+def _bound(
+    family: int, kind: socket.SocketKind, address: tuple[object, ...], *, shared: bool
+) -> socket.socket:
     bound = socket.socket(family, kind)
     try:
         if kind is socket.SOCK_STREAM:  # with UDP it would let a second server share the port
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:  # `::` is every address, of either kind
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
         bound.setblocking(False)

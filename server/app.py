@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -16,7 +17,7 @@ from teltonika.server.deployment import Deployment, deployment_of
 from teltonika.server.durability import CONFIRMED, SYNCED_ALWAYS, Durability, Promise
 from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
 from teltonika.server.errors import DataDirectoryBusyError, WeakRedisError
-from teltonika.server.instance import Instance, Ports
+from teltonika.server.instance import Instance, Ports, Watcher
 from teltonika.server.redis_check import check_redis
 from teltonika.server.redis_link import check_redis_url
 from teltonika.server.redis_url import redacted_url
@@ -40,6 +41,8 @@ class Listening(msgspec.Struct, frozen=True, tag_field="event", tag="listening")
     """Only where there is one."""
     metrics: str | msgspec.UnsetType = msgspec.UNSET
     """HOST:PORT of metrics and health; likewise."""
+    workers: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """The instance ids of the processes that share the port; likewise."""
 
 
 async def serve(
@@ -47,19 +50,23 @@ async def serve(
     stop: asyncio.Event,
     on_listening: Callable[[Listening], None] = lambda _: None,
     reload: asyncio.Event | None = None,
+    watched_by: Watcher | None = None,
 ) -> None:
     """Run one instance until ``stop`` is set; then drain it and return.
 
-    Each time ``reload`` is set, the certificates are read again. Cancelled, it ends at once: what
-    is unconfirmed is not acknowledged. Raises ServerError or TlsError, in a sentence for the
-    operator, if it cannot start.
+    Each time ``reload`` is set, the certificates are read again. ``watched_by`` runs beside it and
+    is told what can be seen of it; it takes the place of a port for metrics. Cancelled, it ends at
+    once: what is unconfirmed is not acknowledged. Raises ServerError or TlsError, in a sentence for
+    the operator, if it cannot start.
     """
-    tls = _tls(settings)
+    tls = tls_of(settings)
     async with contextlib.AsyncExitStack() as stack:
-        instance_id = _claim_instance_id(settings, stack)
+        instance_id = claim_instance_id(settings, stack).instance_id
         try:
             async with given_up_on(stop):
-                redis, url, promise = await stack.enter_async_context(_redis(settings, instance_id))
+                redis, url, promise = await stack.enter_async_context(
+                    redis_of(settings, instance_id)
+                )
         except TimeoutError:
             log.info("stopped", before="it had started")
             return
@@ -79,10 +86,11 @@ async def serve(
 
         instance = Instance(settings, instance_id, redis, promise, tls)
         async with background(_reload_when_asked(tls, reload)):
-            await instance.run(stop, tell)
+            await instance.run(stop, tell, watched_by)
 
 
-def _tls(settings: ServerSettings) -> ServerTls | None:
+def tls_of(settings: ServerSettings) -> ServerTls | None:
+    """Raises TlsError."""
     if settings.tls_cert is None:
         return None
     return ServerTls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
@@ -115,21 +123,28 @@ async def _reschedule(
     limit.reschedule(loop.time())
 
 
-def _claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStack) -> str:
-    """Take the data directory where one is needed, and say who we are."""
+class Claim(NamedTuple):
+    """Who we are, and the data directory that says so; None where none is needed."""
+
+    instance_id: str
+    directory: DataDirectory | None
+
+
+def claim_instance_id(settings: ServerSettings, stack: contextlib.AsyncExitStack) -> Claim:
+    """Take the data directory where one is needed, and say who we are. Raises ServerError."""
     if settings.redis_url is not None and settings.instance_id is not None:
-        return settings.instance_id
+        return Claim(settings.instance_id, None)
     try:
         directory = stack.enter_context(DataDirectory(settings.data_dir))
     except DataDirectoryBusyError as error:
         if settings.redis_url is None:
             raise
         raise DataDirectoryBusyError(f"{error}, or an --instance-id") from None
-    return settings.instance_id or directory.instance_id()
+    return Claim(settings.instance_id or directory.instance_id(), directory)
 
 
 @contextlib.asynccontextmanager
-async def _redis(
+async def redis_of(
     settings: ServerSettings, instance_id: str
 ) -> AsyncIterator[tuple[Deployment, str, Promise]]:
     """The Redis that was named, or an embedded one that lives as long as the body.

@@ -24,6 +24,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """0 takes any free port."""
     udp_port: int | None = None
     """For datagrams, on the same addresses; None takes none, and 0 any free port."""
+    workers: int = 1
+    """Processes that share the ports; with more than one each is an instance of its own."""
+    shares_ports: bool = False
+    """This is such a process: others of the same server listen on the ports, too."""
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None

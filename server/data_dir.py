@@ -49,6 +49,10 @@ class DataDirectory:
     ) -> None:
         self._lock.release()
 
+    def fileno(self) -> int:
+        """The lock's open file: a child process that gets it holds the directory, too."""
+        return self._lock.fileno()
+
     def instance_id(self) -> str:
         """The instance's id: made at the first start, the same at every later one."""
         file = self.path / "instance-id"

@@ -8,7 +8,8 @@ ServerError
 ├── RedisRefusedError        it refuses a command, and waiting does not help
 ├── WeakRedisError           it cannot keep what the server is to promise
 ├── ListenError              the port cannot be listened on
-└── SupersededError          another process has this instance's id now
+├── SupersededError          another process has this instance's id now
+└── WorkerError              a worker does not start, or does not drain
 """
 
 
@@ -45,4 +46,8 @@ class ListenError(ServerError):
 
 
 class SupersededError(ServerError):
+    pass
+
+
+class WorkerError(ServerError):
     pass

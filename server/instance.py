@@ -29,9 +29,13 @@ from teltonika.server.listener import Listener
 from teltonika.server.metrics_families import Build, Queue, Seen, Vitals
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
+from teltonika.server.sight import Sight
 from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
+
+Watcher = Callable[[Sight], Coroutine[None, None, None]]
+"""Shows elsewhere what can be seen of an instance, until cancelled."""
 
 LAST_WRITES_S = 5.0
 """After the connections have ended: for the registry, the heartbeat and the last statuses."""
@@ -115,13 +119,18 @@ class Instance:
             str(promise.durability),
         )
 
-    async def run(self, stop: asyncio.Event, on_listening: Callable[[Ports], None]) -> None:
+    async def run(
+        self,
+        stop: asyncio.Event,
+        on_listening: Callable[[Ports], None],
+        watched_by: Watcher | None = None,
+    ) -> None:
         """Until ``stop`` is set, and then until everything that was begun has come to its end.
 
         Raises ListenError, or SupersededError when another process has taken the instance id: then
         nothing more is written under it.
         """
-        async with self._shown() as metrics:
+        async with self._shown(watched_by) as metrics:
             await self._run(stop, lambda tcp, udp: on_listening(Ports(tcp, udp, metrics)))
         self._listener.peer_log.flush()
         self._listener.tracer.flush()
@@ -153,15 +162,12 @@ class Instance:
                 raise
 
     @contextlib.asynccontextmanager
-    async def _shown(self) -> AsyncIterator[Peer | None]:
+    async def _shown(self, watched_by: Watcher | None) -> AsyncIterator[Peer | None]:
         """Metrics and health are served while the body runs, where they are; None if nowhere."""
-        settings = self._settings
-        if settings.metrics_port is None:
+        settings, listener = self._settings, self._listener
+        if watched_by is None and settings.metrics_port is None:
             yield None
             return
-        from teltonika.server.metrics_site import MetricsSite  # noqa: PLC0415 - slow to import
-
-        listener = self._listener
         watch = LoopWatch(self._counters.event_loop_lag_s)
         readiness = Readiness(
             self._redis,
@@ -169,6 +175,13 @@ class Instance:
             is_open=lambda: listener.is_open,
             draining=lambda: listener.draining,
         )
+        if watched_by is not None:
+            async with background(watch.run(), watched_by(Sight(self._look, watch, readiness))):
+                yield None
+            return
+        from teltonika.server.metrics_site import MetricsSite  # noqa: PLC0415 - slow to import
+
+        assert settings.metrics_port is not None
         site = MetricsSite(self._look, watch, readiness)
         address = site.bind(settings.metrics_host, settings.metrics_port)
         async with background(watch.run(), site.run()):

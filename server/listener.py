@@ -142,9 +142,10 @@ class Listener:
 
     def bind(self) -> None:
         """Take the ports; nobody can connect before `listen`. Raises ListenError."""
-        self.port = self._acceptor.bind(self.settings.host, self.settings.port)
+        host, shared = self.settings.host, self.settings.shares_ports
+        self.port = self._acceptor.bind(host, self.settings.port, shared=shared)
         if self.settings.udp_port is not None:
-            self.udp_port = self._udp.bind(self.settings.host, self.settings.udp_port)
+            self.udp_port = self._udp.bind(host, self.settings.udp_port, shared=shared)
 
     def listen(self) -> None:
         """Let devices connect; `accept` takes them in."""

@@ -7,6 +7,7 @@ and no address is one.
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -70,14 +71,17 @@ Labels = tuple[str, ...]
 Series = Mapping[Labels, float]
 
 
-class Family(msgspec.Struct, frozen=True):
-    """One metric and its labels."""
+SourceT = TypeVar("SourceT")
+
+
+class Family(msgspec.Struct, Generic[SourceT], frozen=True):
+    """One metric and its labels, and how it is read from what there is to see."""
 
     name: str
     """Without the prefix."""
     kind: Kind
     meaning: str
-    read: Callable[[Seen], Series | Histogram]
+    read: Callable[[SourceT], Series | Histogram]
     labels: Labels = ()
 
     @property
@@ -85,21 +89,21 @@ class Family(msgspec.Struct, frozen=True):
         return PREFIX + self.name
 
 
-def _counter(name: str, meaning: str, read: Callable[[Counters], float]) -> Family:
+def _counter(name: str, meaning: str, read: Callable[[Counters], float]) -> Family[Seen]:
     return Family(name, Kind.COUNTER, meaning, lambda seen: {(): read(seen.counters)})
 
 
 def _counters(
     name: str, meaning: str, labels: Labels, read: Callable[[Counters], Series]
-) -> Family:
+) -> Family[Seen]:
     return Family(name, Kind.COUNTER, meaning, lambda seen: read(seen.counters), labels)
 
 
-def _gauge(name: str, meaning: str, read: Callable[[Vitals], float]) -> Family:
+def _gauge(name: str, meaning: str, read: Callable[[Vitals], float]) -> Family[Seen]:
     return Family(name, Kind.GAUGE, meaning, lambda seen: {(): read(seen.vitals)})
 
 
-def _histogram(name: str, meaning: str, read: Callable[[Counters], Histogram]) -> Family:
+def _histogram(name: str, meaning: str, read: Callable[[Counters], Histogram]) -> Family[Seen]:
     return Family(name, Kind.HISTOGRAM, meaning, lambda seen: read(seen.counters))
 
 
@@ -151,7 +155,7 @@ def _limits(counters: Counters) -> Series:
     }
 
 
-FAMILIES: tuple[Family, ...] = (
+FAMILIES: tuple[Family[Seen], ...] = (
     Family(
         "build_info",
         Kind.GAUGE,

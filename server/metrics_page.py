@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
@@ -14,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from teltonika.server.histogram import Histogram
-from teltonika.server.metrics_families import FAMILIES, Family, Kind, Seen
+from teltonika.server.metrics_families import FAMILIES, Family, Kind, Labels, Seen, Series, SourceT
 
 OPENMETRICS = "application/openmetrics-text"
 KEPT_S = 0.05
@@ -27,6 +28,13 @@ class Page(msgspec.Struct, frozen=True):
     content_type: str
     text: bytes
     written_at: float
+
+
+class Found(NamedTuple):
+    """A family's values, and those of the labels that it has more than by itself."""
+
+    more_values: Labels
+    found: Series | Histogram
 
 
 class MetricsPage(Collector):
@@ -47,32 +55,53 @@ class MetricsPage(Collector):
     def collect(self) -> Iterator[Metric]:
         seen = self._look()
         for family in FAMILIES:
-            yield _metric(family, seen)
+            yield metric_of(family, [Found((), family.read(seen))])
 
     def written(self, accept: str) -> Page:
         """``accept``: the header, which says whether OpenMetrics or Prometheus' text is wanted."""
-        # a header can name any version: what the library is asked for is ours
-        wanted = f"{OPENMETRICS}; version=1.0.0" if OPENMETRICS in accept else ""
+        wanted = _format_for(accept)
         now = self._now()
         page = self._pages.get(wanted)
         if page is None or now - page.written_at >= KEPT_S:
-            encoder, content_type = choose_encoder(wanted)
-            page = self._pages[wanted] = Page(content_type, encoder(self._registry), now)
+            page = self._pages[wanted] = write(self._registry, accept, now)
         return page
 
 
-def _metric(family: Family, seen: Seen) -> Metric:
-    found = family.read(seen)
-    if isinstance(found, Histogram):
-        histogram = HistogramMetricFamily(family.full_name, family.meaning)
-        buckets = [(_as_text(bound), count) for bound, count in found.cumulative()]
-        histogram.add_metric((), buckets, found.total)
-        return histogram
-    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
-    metric = kind(family.full_name, family.meaning, labels=family.labels)
-    for values, number in found.items():
-        metric.add_metric(values, number)
+def write(registry: CollectorRegistry, accept: str, now: float) -> Page:
+    """All that is registered, in the format that the header ``accept`` wants."""
+    encoder, content_type = choose_encoder(_format_for(accept))
+    return Page(content_type, encoder(registry), now)
+
+
+def _format_for(accept: str) -> str:
+    # a header can name any version: what the library is asked for is ours
+    return f"{OPENMETRICS}; version=1.0.0" if OPENMETRICS in accept else ""
+
+
+def metric_of(family: Family[SourceT], parts: Iterable[Found], more_labels: Labels = ()) -> Metric:
+    """A family as the library writes it."""
+    labels = (*family.labels, *more_labels)
+    kind = _KINDS[family.kind]
+    metric = kind(family.full_name, family.meaning, labels=labels)
+    for part in parts:
+        if isinstance(metric, HistogramMetricFamily):
+            assert isinstance(part.found, Histogram)
+            buckets = [(_as_text(bound), count) for bound, count in part.found.cumulative()]
+            metric.add_metric(part.more_values, buckets, part.found.total)
+        else:
+            assert not isinstance(part.found, Histogram)
+            for values, number in part.found.items():
+                metric.add_metric((*values, *part.more_values), number)
     return metric
+
+
+_KINDS: dict[
+    Kind, type[CounterMetricFamily] | type[GaugeMetricFamily] | type[HistogramMetricFamily]
+] = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.HISTOGRAM: HistogramMetricFamily,
+}
 
 
 def _as_text(bound: float) -> str:

@@ -15,12 +15,14 @@ class UdpPort:
         self._intake = intake
         self._sockets: list[socket.socket] = []
 
-    def bind(self, host: str, port: int) -> int:
+    def bind(self, host: str, port: int, *, shared: bool = False) -> int:
         """Take the port, 0 for any, on each address of ``host``; which one it is.
+
+        ``shared``: with other processes of this server.
 
         Datagrams wait in the kernel until `run`. Raises ListenError.
         """
-        self._sockets = bound_sockets(host, port, socket.SOCK_DGRAM)
+        self._sockets = bound_sockets(host, port, socket.SOCK_DGRAM, shared=shared)
         return int(self._sockets[0].getsockname()[1])
 
     async def run(self) -> None:

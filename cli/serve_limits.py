@@ -1,0 +1,88 @@
+"""What `serve` allows peers, and all of them together; with workers that is split."""
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from teltonika.cli.numbers import a_number
+
+LIMITS = "Limits"
+
+MaxConnectionsOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Open connections; one more is closed at once. 0: as many as the system's limit "
+        "for open files allows. Split over the --workers.",
+        min=0,
+        rich_help_panel=LIMITS,
+    ),
+]
+MaxPerAddressOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Of these from one address; 0 is no limit, and --workers share it. Mobile operators "
+        "put whole fleets behind one.",
+        min=0,
+        rich_help_panel=LIMITS,
+    ),
+]
+HandshakeTimeoutOption: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        callback=a_number,
+        metavar="SECONDS",
+        help="Seconds a device has to say its IMEI; before that as many for TLS.",
+        min=0.1,
+        rich_help_panel=LIMITS,
+    ),
+]
+IdleTimeoutOption: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        callback=a_number,
+        metavar="SECONDS",
+        help="Seconds of silence before a connection is closed.",
+        min=1,
+        rich_help_panel=LIMITS,
+    ),
+]
+MaxPacketSizeOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="BYTES",
+        help="Largest packet that is taken, in bytes.",
+        min=45,
+        rich_help_panel=LIMITS,
+    ),
+]
+MaxUnconfirmedBytesOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="BYTES",
+        help="Memory for records that were read and that Redis has not confirmed; past it "
+        "devices wait. Split over the --workers.",
+        min=65_536,
+        rich_help_panel=LIMITS,
+    ),
+]
+MaxDeviceBytesOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="BYTES",
+        help="The same for each device.",
+        min=4_096,
+        rich_help_panel=LIMITS,
+    ),
+]
+LogLinesPerPeerOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Log lines that each address may cause in a minute; how many more there were is "
+        "told in one. 0 is no limit, and --workers share it.",
+        min=0,
+        rich_help_panel=LIMITS,
+    ),
+]

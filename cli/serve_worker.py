@@ -1,0 +1,14 @@
+"""The process that `teltonika serve --workers` starts for each worker; nobody else calls it."""
+
+import sys
+
+from teltonika.cli.event_loop import run
+from teltonika.server.workers import run_worker
+
+
+def main() -> None:
+    sys.exit(run_worker(run))
+
+
+if __name__ == "__main__":
+    main()
