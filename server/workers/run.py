@@ -103,6 +103,10 @@ class WorkerRun:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
     def tell(self, message: ToWorker) -> None:
         self._channel.send(encode(message))
 
@@ -144,7 +148,7 @@ class WorkerRun:
             await self._channel.close()
 
     def kill(self) -> None:
-        if self._process.returncode is None:
+        if not self.has_ended:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
