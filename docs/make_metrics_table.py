@@ -1,4 +1,4 @@
-"""Writes the tables of docs/operating.md: `python docs/make_metrics_table.py`."""
+"""Writes the tables of operating.md and workers.md: `python docs/make_metrics_table.py`."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import yaml
 from teltonika.server.metrics_families import FAMILIES, Family, SourceT
 from teltonika.server.workers.worker_families import SUPERVISOR_FAMILIES
 
-PAGE = Path(__file__).with_name("operating.md")
+PAGES = [Path(__file__).with_name(name) for name in ("operating.md", "workers.md")]
 ALERTS = Path(__file__).parents[1] / "deploy" / "alerts.yml"
 METRICS_HEAD = ("metric", "kind", "labels", "what it says")
 ALERTS_HEAD = ("alert", "severity", "what to do")
@@ -42,4 +42,5 @@ def _alert(rule: dict[str, dict[str, str]]) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text()))
+    for file in PAGES:
+        file.write_text(with_tables(file.read_text()))

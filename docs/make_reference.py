@@ -43,7 +43,7 @@ def events() -> dict[str, set[str]]:
 def _events_of(call: ast.Call) -> Iterator[str]:
     function = call.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if name in _LOGGED:
+    if name in _LOGGED and isinstance(function, ast.Attribute):
         candidates = call.args[:1]
     elif name in _SAID_SECOND:
         candidates = call.args[1:3]

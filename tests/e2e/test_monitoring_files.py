@@ -13,10 +13,14 @@ import yaml
 from scraping import ask, scrape
 from serving import IMEI, ServerProcess, run_teltonika
 
+from teltonika.server.workers.worker_families import SUPERVISOR_FAMILIES
+
 StartServer = Callable[..., ServerProcess]
 DEPLOY = Path(__file__).parents[2] / "deploy"
 NOT_OURS = {"up"}
 """What Prometheus itself knows of whom it asks."""
+WITH_WORKERS = {family.full_name for family in SUPERVISOR_FAMILIES}
+"""What one process has not; test_workers sees them."""
 KEYWORDS = {"and", "or", "unless", "offset", "bool", "by", "without", "on", "ignoring"}
 
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool")
@@ -61,7 +65,7 @@ def test_metrics_are_found_in_an_expression() -> None:
 
 
 def test_every_metric_that_alerts_and_dashboard_name_is_there(metered: ServerProcess) -> None:
-    there = scrape(metered).sample_names | NOT_OURS
+    there = scrape(metered).sample_names | NOT_OURS | WITH_WORKERS
     expressions = [*dashboard_expressions(), *(alert["expr"] for alert in alerts())]
     assert len(expressions) > 50
     for expression in expressions:
@@ -78,6 +82,7 @@ def test_every_metric_is_on_the_dashboard(metered: ServerProcess) -> None:
         for family, metric in scrape(metered).families.items()
         if family.startswith("teltonika_")
     }
+    assert families >= WITH_WORKERS
     assert there - families == {"teltonika_repeated_io_ids_total"}  # no operator's business
 
 
