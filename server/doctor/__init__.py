@@ -12,6 +12,7 @@ from teltonika.server.doctor.finding import Finding, Outcome, failure, ok
 from teltonika.server.doctor.machine import (
     check_backlog,
     check_clock,
+    check_cores,
     check_data_directory,
     check_descriptors,
     check_disk,
@@ -21,6 +22,7 @@ from teltonika.server.doctor.ports import check_port, check_udp_port
 from teltonika.server.doctor.redis_server import check_redis
 from teltonika.server.embedded import SUBDIRECTORY, running_url, server_binary
 from teltonika.server.errors import EmbeddedRedisError, WeakRedisError
+from teltonika.server.workers.shares import instance_ids
 
 __all__ = ["Finding", "Outcome", "examine"]
 
@@ -33,8 +35,7 @@ async def examine(settings: ServerSettings, tell: Callable[[Finding], None]) -> 
     if settings.redis_url is None:
         await _examine_embedded(settings, tell)
     else:
-        instance_id = settings.instance_id or ANY_INSTANCE
-        await check_redis(settings.redis_url, settings, instance_id, tell)
+        await check_redis(settings.redis_url, settings, _an_instance(settings), tell)
     for finding in _examine_machine(settings):
         tell(finding)
 
@@ -54,7 +55,13 @@ async def _examine_embedded(settings: ServerSettings, tell: Callable[[Finding], 
     if url is None:
         tell(ok("redis", "the embedded Valkey does not run; a server starts it"))
     else:
-        await check_redis(url, settings, settings.instance_id or ANY_INSTANCE, tell)
+        await check_redis(url, settings, _an_instance(settings), tell)
+
+
+def _an_instance(settings: ServerSettings) -> str:
+    """The id whose keys are looked at: what holds for one worker holds for all."""
+    base = settings.instance_id or ANY_INSTANCE
+    return base if settings.workers == 1 else instance_ids(base, settings.workers)[0]
 
 
 def _running(data_dir: Path) -> str | None:
@@ -75,7 +82,9 @@ def _examine_machine(settings: ServerSettings) -> Iterator[Finding]:
         yield check_disk(settings.data_dir / SUBDIRECTORY)
     if settings.redis_url is None or _is_here(settings.redis_url):
         yield from check_overcommit()
-    yield check_descriptors(settings.max_connections)
+    yield check_descriptors(settings.max_connections, settings.workers)
+    if settings.workers > 1:
+        yield check_cores(settings.workers)
     yield from check_backlog()
     yield check_clock()
     yield check_port(settings.host, settings.port)

@@ -10,6 +10,7 @@ from pathlib import Path
 from teltonika.server.acceptor import BACKLOG
 from teltonika.server.connection_limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
+from teltonika.server.workers.shares import share
 
 SCARCE_BYTES = 1 << 30
 TOO_FEW_BYTES = 100 << 20
@@ -19,8 +20,9 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 PROC = Path("/proc/sys")
 
 
-def check_descriptors(max_connections: int) -> Finding:
-    """Whether as many connections can be open as are to be."""
+def check_descriptors(max_connections: int, workers: int = 1) -> Finding:
+    """Whether as many connections can be open as are to be; each worker has the limit to itself."""
+    max_connections = share(max_connections, workers)
     limit = raise_descriptor_limit()
     possible = max(1, limit - RESERVED_DESCRIPTORS)
     found = f"the limit for open files is {limit}: {possible} connections"
@@ -28,9 +30,21 @@ def check_descriptors(max_connections: int) -> Finding:
         return ok("descriptors", found)
     return warning(
         "descriptors",
-        f"{found}, and --max-connections is {max_connections}",
+        f"{found}, and --max-connections is {max_connections}"
+        + (" for each worker" if workers > 1 else ""),
         "raise the hard limit (LimitNOFILE= of a systemd unit, ulimit -Hn of a shell), or ask for "
         "fewer with --max-connections",
+    )
+
+
+def check_cores(workers: int) -> Finding:
+    """Whether each worker can have a core to itself."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = f"{workers} workers, and this machine has {cores or 'unknown'} cores"
+    if cores is None or workers <= cores:
+        return ok("workers", found)
+    return warning(
+        "workers", found, f"they take turns: more than --workers {cores} serve no more devices"
     )
 
 

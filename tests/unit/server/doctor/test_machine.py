@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from teltonika.server.connection_limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from teltonika.server.doctor import Outcome, machine
 
 GIB = 1 << 30
@@ -62,3 +63,12 @@ def test_room_on_the_disk(
     monkeypatch.setattr(shutil, "disk_usage", usage)
     assert machine.check_disk(tmp_path / "not" / "there").outcome is outcome
     assert asked == [tmp_path]
+
+
+def test_each_worker_has_its_part_of_the_connections_and_is_to_have_a_core() -> None:
+    possible = raise_descriptor_limit() - RESERVED_DESCRIPTORS
+    assert machine.check_descriptors(possible * 2).outcome is Outcome.WARNING
+    assert machine.check_descriptors(possible * 2, workers=2).outcome is Outcome.OK
+    assert "for each worker" in machine.check_descriptors(possible * 4, workers=2).found
+    assert machine.check_cores(1).outcome is Outcome.OK
+    assert machine.check_cores(10_000).outcome is Outcome.WARNING
