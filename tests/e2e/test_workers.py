@@ -206,10 +206,18 @@ def test_sigterm_drains_all_and_what_was_acknowledged_is_stored(
             assert device.acknowledged() == 1  # by a Valkey that was started again
             device.send(packet(2))
         server.process.terminate()
-        acknowledged = sum(device.receive(4) == b"\0\0\0\1" for device in devices)
+        acknowledged = sum(gets_ack(device) for device in devices)
     assert server.process.wait(timeout=30) == 0
     stored = sum(line["records_stored"] for line in server.logged("stopped") if "worker" in line)
-    assert len(devices) + acknowledged == stored
+    assert len(devices) + acknowledged <= stored <= 2 * len(devices)
+
+
+def gets_ack(device: BareDevice) -> bool:
+    """Whether it gets one before the server closes."""
+    try:
+        return device.receive(4) == b"\0\0\0\1"
+    except ConnectionResetError:  # it was sent more than the server had read
+        return False
 
 
 def imeis(count: int) -> list[str]:
