@@ -5,7 +5,7 @@ import contextlib
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib import metadata
 from typing import NamedTuple
 

@@ -14,11 +14,11 @@ import structlog
 
 from teltonika.server.addresses import Peer
 from teltonika.server.app import Listening, claim_instance_id, given_up_on, redis_of, tls_of
+from teltonika.server.background import background
 from teltonika.server.config import ServerSettings
 from teltonika.server.errors import ServerError, SupersededError, WorkerError
-from teltonika.server.instance import background
 from teltonika.server.logs import LogFormat, LogLevel
-from teltonika.server.redis_link import redacted_url
+from teltonika.server.redis_url import redacted_url
 from teltonika.server.workers.held_ports import HeldPorts
 from teltonika.server.workers.messages import Setup
 from teltonika.server.workers.run import WorkerCommand
@@ -51,7 +51,7 @@ async def serve_with_workers(
         ids = instance_ids(base, settings.workers)
         try:
             async with given_up_on(stop):
-                url, promise = await stack.enter_async_context(redis_of(settings, ids[0]))
+                redis, url, promise = await stack.enter_async_context(redis_of(settings, ids[0]))
         except TimeoutError:
             log.info("stopped", before="it had started")
             return
@@ -59,7 +59,11 @@ async def serve_with_workers(
             Setup(
                 number,
                 settings_of_worker(
-                    settings, instance_id, redis_url=url, port=ports.port, udp_port=ports.udp_port
+                    settings,
+                    instance_id,
+                    redis_url=redis.url.text,
+                    port=ports.port,
+                    udp_port=ports.udp_port,
                 ),
                 log_format,
                 log_level,

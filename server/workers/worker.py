@@ -15,9 +15,9 @@ import structlog
 
 from teltonika.codecs import TlsError
 from teltonika.server.app import serve
+from teltonika.server.background import background
 from teltonika.server.errors import ServerError, SupersededError
 from teltonika.server.histogram import Histogram
-from teltonika.server.instance import background
 from teltonika.server.logs import configure_logs
 from teltonika.server.metrics_families import FAMILIES, Seen
 from teltonika.server.sight import Sight
