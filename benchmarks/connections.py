@@ -5,27 +5,15 @@ own, and Valkey does in any case: neither counts in what the server takes.
 """
 
 import math
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
-from urllib.parse import urlsplit
-
-import hiredis
-import redis
 
 from benchmarks.figures import Figure
-from benchmarks.ingest import KEYS, SHARD
-from benchmarks.quiet_devices import Devices, Grown, running_devices
-from benchmarks.senders import imei_of
-from benchmarks.servers import resident_bytes, running_server
+from benchmarks.measured_server import Used, measured_server
+from benchmarks.servers import resident_bytes
 from benchmarks.workloads import WORKLOADS
-from teltonika.server import Listening
-from teltonika.server.redis_link import pack_command
-from teltonika.server.scripts import OPEN_CONNECTION
 
 MEMORY_SIZES = (1_000, 5_000, 10_000)
 HANDSHAKES = 10_000
@@ -38,10 +26,6 @@ PACKET_INTERVAL_S = 60.0
 """Between two packets of a device."""
 WORKLOAD = next(workload for workload in WORKLOADS if workload.records_per_packet == 1)
 
-FIRST_BARE = 500_000
-"""The number of the first device that is none of the server's."""
-REGISTRY_POLL_S = 0.002
-REGISTERED_WITHIN_S = 30.0
 SILENT_PART = 0.5
 """Of the window: a silent server does the same every second."""
 UPKEEP_PART = 0.3
@@ -82,20 +66,6 @@ class Memory:
             return last.bytes_each
         grown = last.resident_bytes - first.resident_bytes
         return grown / (last.connections - first.connections)
-
-
-@dataclass(frozen=True)
-class Used:
-    """Processor time in seconds, or in shares of one core."""
-
-    server: float
-    valkey: float
-
-    def __add__(self, other: "Used") -> "Used":
-        return Used(self.server + other.server, self.valkey + other.valkey)
-
-    def __sub__(self, other: "Used") -> "Used":
-        return Used(self.server - other.server, self.valkey - other.valkey)
 
 
 @dataclass(frozen=True)
@@ -177,7 +147,7 @@ def memory_name(connections: int) -> str:
 
 def memory(sizes: tuple[int, ...], at_a_time: int = AT_A_TIME) -> Memory:
     """One server, growing from size to size; all its connections have said their IMEI."""
-    with _server() as server:
+    with measured_server() as server:
         start = resident_bytes(server.pid)
         growth = []
         for size in sizes:
@@ -189,7 +159,7 @@ def memory(sizes: tuple[int, ...], at_a_time: int = AT_A_TIME) -> Memory:
 
 def handshakes(count: int, at_a_time: int = AT_A_TIME) -> Handshakes:
     """So many, each a connection that stays; ``at_a_time`` are under way."""
-    with _server() as server:
+    with measured_server() as server:
         server.grow(1, 1)  # what comes with the first is not what is measured
         before, start = server.used(), time.perf_counter()
         grown = server.grow(1 + count, at_a_time)
@@ -210,13 +180,13 @@ def processor(
     assert window_s <= PACKET_INTERVAL_S
     silent, sending, often = [], [], []
     counts = [math.ceil(size * window_s / PACKET_INTERVAL_S) for size in sizes]
-    with _server(NO_UPKEEP) as server:
+    with measured_server(NO_UPKEEP) as server:
         for size, count in zip(sizes, counts, strict=True):
             packets = WORKLOAD.packets(count, seed)
             server.grow(size, at_a_time)
             silent.append(server.share(partial(time.sleep, SILENT_PART * window_s)))
             sending.append(server.share(partial(server.send, packets, window_s)))
-    with _server(MINUTE_OF_UPKEEP_A_SECOND) as server:
+    with measured_server(MINUTE_OF_UPKEEP_A_SECOND) as server:
         for size in sizes:
             server.grow(size, at_a_time)
             often.append(server.share(partial(time.sleep, UPKEEP_PART * window_s)))
@@ -228,87 +198,3 @@ def processor(
         upkeep = Used(minute.server / 60, minute.valkey / 60)
         growth.append(Processor(size, alone + upkeep, upkeep, loaded + upkeep, count / window_s))
     return ProcessorGrowth(tuple(growth))
-
-
-class _Server:
-    """A server, its Valkey, and the devices that are connected to it."""
-
-    def __init__(self, listening: Listening, client: redis.Redis, devices: Devices) -> None:
-        self.pid = listening.pid
-        self._listening = listening
-        self._redis = client
-        self._valkey_pid = int(cast("dict[str, str]", client.info("server"))["process_id"])
-        self._devices = devices
-        self._connected = 0
-
-    def grow(self, devices: int, at_a_time: int) -> Grown:
-        """Until so many are connected in all, and the registry has each."""
-        grown = self._devices.grow(devices, at_a_time)
-        self._connected = devices
-        until = time.perf_counter() + REGISTERED_WITHIN_S
-        while not self._all_are_registered():
-            assert time.perf_counter() < until, "the registry has not every device"
-            time.sleep(REGISTRY_POLL_S)
-        return grown
-
-    def send(self, packets: list[bytes], seconds: float) -> None:
-        """Each packet from another device."""
-        self._devices.send(packets, seconds)
-
-    def open_connections(self, count: int, at_a_time: int) -> float:
-        """Seconds until Valkey has confirmed what the server asks of it for so many handshakes."""
-        command = ("EVALSHA", OPEN_CONNECTION.sha, 1, SHARD.dedupe)
-        commands = [
-            pack_command(*command, imei_of(FIRST_BARE + number), bytes(8))
-            for number in range(count)
-        ]
-        reader = hiredis.Reader()
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(urlsplit(self._listening.redis).path)
-            start = time.perf_counter()
-            for some in range(0, count, at_a_time):
-                sent = commands[some : some + at_a_time]
-                connection.sendall(b"".join(sent))
-                missing = len(sent)
-                while missing:
-                    reader.feed(connection.recv(65_536))
-                    while (reply := reader.gets()) is not False:
-                        assert isinstance(reply, int), reply
-                        missing -= 1
-            return time.perf_counter() - start
-
-    def used(self) -> Used:
-        """Processor time in seconds, since each began."""
-        return Used(_processor_time(self.pid), _processor_time(self._valkey_pid))
-
-    def share(self, pass_time: Callable[[], None]) -> Used:
-        """Of one core, meanwhile."""
-        before, start = self.used(), time.perf_counter()
-        pass_time()
-        seconds, after = time.perf_counter() - start, self.used()
-        assert self._all_are_registered(), "connections were lost"
-        used = after - before
-        return Used(used.server / seconds, used.valkey / seconds)
-
-    def _all_are_registered(self) -> bool:
-        return self._redis.hlen(KEYS.registry) == self._connected
-
-
-@contextmanager
-def _server(environment: Mapping[str, str] = {}) -> Iterator[_Server]:
-    """``environment``: options, by their variables."""
-    with (
-        running_server(environment) as listening,
-        running_devices(listening.port) as devices,
-        redis.Redis.from_url(listening.redis, decode_responses=True) as client,
-    ):
-        yield _Server(listening, client, devices)
-
-
-def _processor_time(pid: int) -> float:
-    """User's and system's, of all threads, as /proc/PID/stat has it, but in nanoseconds there."""
-    return time.clock_gettime((~pid << 3) | _PROCESS_CLOCK)
-
-
-_PROCESS_CLOCK = 2
-"""CPUCLOCK_SCHED: with the process' id it makes Linux' clock of what a process has used."""
