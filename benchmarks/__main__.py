@@ -14,7 +14,17 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks import captures, commands, connections, decode, fleet, ingest, peers, startup
+from benchmarks import (
+    captures,
+    commands,
+    connections,
+    decode,
+    fleet,
+    ingest,
+    peers,
+    spread,
+    startup,
+)
 from benchmarks.asked import answers
 from benchmarks.figures import Absent, Figure, lines
 from benchmarks.report import Report, machine, markdown, print_tables, versions
@@ -33,6 +43,7 @@ def parts(seed: int, part: int) -> dict[str, Callable[[], Iterator[Figure | Abse
         "Captures": lambda: captures.measure(20_000_000 // part, 500 // part, seed),
         "Starts": lambda: startup.measure(3),
         "Ingest": lambda: ingest.measure(seed, part),
+        "Workers and shards": lambda: spread.measure(seed, part),
         "ACK latency": lambda: ingest.measure_latency(seed, 3.0 / part),
         "Connections": lambda: connections.measure(seed, part),
         "Commands": lambda: _commands(seed, part),
