@@ -1,6 +1,6 @@
-"""`python -m benchmarks.page`: docs/benchmarks.json into docs/performance.md and the README.
+"""`python -m benchmarks.page`: what docs/benchmarks.json and docs/scaling.json say, into the pages.
 
-Both have their figures between two comments; the tests hold them against the JSON.
+Each has its figures between two comments; the tests hold them against the JSON.
 """
 
 from pathlib import Path
@@ -9,20 +9,25 @@ import msgspec
 
 from benchmarks import ingest
 from benchmarks.report import Report, markdown
+from benchmarks.scaling import Scaling
+from benchmarks.scaling import markdown as scaling_tables
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "benchmarks.json"
+SCALED = ROOT / "docs" / "scaling.json"
 BEGIN, END = "<!-- measured -->\n", "<!-- end -->\n"
 
 
 def pages() -> dict[Path, str]:
     """Each page as it should be."""
     report = msgspec.json.decode(MEASURED.read_bytes(), type=Report)
+    scaling = msgspec.json.decode(SCALED.read_bytes(), type=Scaling)
     return {
         ROOT / name: _filled((ROOT / name).read_text(encoding="utf-8"), text)
         for name, text in (
             ("docs/performance.md", markdown(report)),
             ("README.md", headline(report)),
+            ("docs/scaling.md", scaling_tables(scaling)),
         )
     }
 

@@ -7,7 +7,7 @@ fleet would cost by what was measured then.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -154,6 +154,32 @@ def print_measured(scaling: Scaling, console: Console) -> None:
         both = (getattr(one, cost) for one in (scaling.predicted, scaling.held_out.cost))
         table.add_row(UNITS[cost], *(f"{value:,.3f}" for value in both), f"{100 * error:+.0f} %")
     console.print(table)
+
+
+def markdown(scaling: Scaling) -> str:
+    """The same for a page."""
+    return "\n".join(_markdown_lines(scaling))
+
+
+def _markdown_lines(scaling: Scaling) -> Iterator[str]:
+    yield (
+        f"{scaling.machine}. Medians of {scaling.rounds} interleaved rounds, "
+        f"{scaling.minutes:.1f} minutes in all; records of 12 IO elements, codec 8."
+    )
+    yield ""
+    yield f"| | {' | '.join(TERMS)} |"
+    yield f"|---|{'--:|' * len(TERMS)}"
+    for cost, values in scaling.model.factors.items():
+        yield f"| {UNITS[cost]} | {' | '.join(f'{value:.3g}' for value in values)} |"
+    yield ""
+    yield f"Held out: {scaling.held_out.load}.\n"
+    yield "| | predicted | measured | error |"
+    yield "|---|--:|--:|--:|"
+    for cost, error in scaling.errors.items():
+        both = (getattr(one, cost) for one in (scaling.predicted, scaling.held_out.cost))
+        shown = " | ".join(f"{value:,.3f}" for value in both)
+        yield f"| {UNITS[cost]} | {shown} | {100 * error:+.0f} % |"
+    yield ""
 
 
 def print_fleet(scaling: Scaling, fleet: Load, console: Console) -> None:
