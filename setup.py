@@ -1,8 +1,8 @@
-"""Lists every package of the four folders; everything else stands in pyproject.toml."""
+"""Lists every package of the five folders; everything else stands in pyproject.toml."""
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("codecs", "server", "emulator", "cli")
+FOLDERS = ("codecs", "server", "consumer", "emulator", "cli")
 
 setup(
     packages=[

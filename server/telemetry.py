@@ -29,17 +29,21 @@ class _Wide(msgspec.Struct, frozen=True):
 
 
 class TelemetryRecord(msgspec.Struct, frozen=True):
-    """What ``payload`` says of one AVL record, as far as a person is shown it."""
+    """What ``payload`` says of one AVL record."""
 
     device_id: str
     timestamp: str
     latitude: float
     longitude: float
+    altitude: int
+    angle: int
     speed: int
     """km/h."""
     satellites: int
+    priority: int
     event_io_id: int
     attributes: dict[int, Annotated[int, msgspec.Meta(ge=0)] | _Wide]
+    generation_type: int | None = None
 
     def elements(self) -> dict[int, IoElement]:
         """The IO elements by id. How wide a number was on the wire the stream does not say: 0.

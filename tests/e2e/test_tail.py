@@ -23,8 +23,11 @@ def add(client: redis.Redis, imei: str = IMEI, *, speed: int = 0, **fields: str)
         "timestamp": "2026-05-04T12:00:00.000Z",
         "latitude": 54.7,
         "longitude": -25.25,
+        "altitude": 120,
+        "angle": 90,
         "speed": speed,
         "satellites": 9,
+        "priority": 0,
         "event_io_id": 239,
         "attributes": {"239": 1, "66": 12345, "72": 0xFFFFFFF6},
     }

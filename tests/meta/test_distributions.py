@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("codecs", "server", "emulator", "cli")
+PACKAGES = ("codecs", "server", "consumer", "emulator", "cli")
 PLUGIN = "teltonika_pytest.py"
 TOP = ("pyproject.toml", "setup.py", "README.md", "LICENSE", PLUGIN)
 DATA = ("py.typed", ".lua", ".csv", ".json", ".toml")
