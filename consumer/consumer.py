@@ -108,12 +108,13 @@ class TelemetryConsumer:
                 protocol=2,
                 # a command that is sent again after a lost reply would skip what that one brought
                 retry=Retry(NoBackoff(), 0),
-                socket_timeout=REPLY_TIMEOUT_S,
+                socket_timeout=None,  # with one, redis-py can lose a cancellation in Python 3.11
                 socket_connect_timeout=CONNECT_TIMEOUT_S,
             )
             stack.push_async_callback(client.aclose)
             try:
-                readers = await self._join(client)
+                async with asyncio.timeout(REPLY_TIMEOUT_S):
+                    readers = await self._join(client)
             except FAILURES as error:
                 raise RedisUnavailableError(f"Redis: {in_words(error)}") from error
             tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -81,6 +81,7 @@ class ShardReader:
             except FAILURES as error:
                 await self._outages.failed(self._group.stream, error)
             else:
+                self._outages.succeeded(self._group.stream)
                 break
         for entry_id in entry_ids:
             self._handed_out.pop(entry_id, None)

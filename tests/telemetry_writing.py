@@ -1,11 +1,12 @@
 """Telemetry on a Redis, as the server's own script writes it, without a server."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import count
 
 import redis
 
-from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord, IoElement, decode_packet, encode_packet
+from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord, IoElement, IoElements, decode_packet, encode_packet
 from teltonika.server.keys import Keys
 from teltonika.server.scripts import STORE_PACKET
 from teltonika.server.streams import packet_arguments
@@ -15,7 +16,12 @@ _packet_numbers = count(1)
 
 
 def record(number: int) -> AvlRecord:
-    return AvlRecord(FIRST_MS + 1000 * number, 0, 252_791_870, 546_871_550, 120, 90, 9, 50)
+    io = IoElements.of([IoElement(239, 1, 1), IoElement(66, 12_345, 2)])
+    return AvlRecord(
+        *(FIRST_MS + 1000 * number, 0, 252_791_870, 546_871_550, 120, 90, 9, 50),
+        event_io_id=239,
+        io=io,
+    )
 
 
 def write(
@@ -41,6 +47,4 @@ def write(
 
 def number_of(timestamp: str) -> int:
     """Of the record that has this timestamp."""
-    from datetime import datetime
-
     return round(datetime.fromisoformat(timestamp).timestamp() - FIRST_MS / 1000)
