@@ -20,6 +20,7 @@ COMMANDS = {
     "devices": "List the connected devices.",
     "top": "Watch all servers on one Redis at a glance.",
     "tail": "Follow the records of devices as they are stored.",
+    "lag": "Show how far the stream's readers are behind.",
     "trace": "Show one device's frames, live and in the log.",
     "decode": "Show what stands in hex, a capture or a log, to the byte.",
     "io": "Look up IO elements: names, bytes, units.",

@@ -6,22 +6,19 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import msgspec
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from teltonika.consumer.batch import Batch
-from teltonika.consumer.group_on_shard import REPLY_TIMEOUT_S, GroupOnShard
+from teltonika.consumer.client import REPLY_TIMEOUT_S, open_client, read_shard_count
+from teltonika.consumer.group_on_shard import GroupOnShard
 from teltonika.consumer.outages import FAILURES, Outages
 from teltonika.consumer.shard_reader import Limits, Lost, ShardReader
-from teltonika.server.clients import AsyncClient, async_client
+from teltonika.server.clients import AsyncClient
 from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.keys import TELEMETRY_STREAM, Keys
 from teltonika.server.refusals import in_words
-
-CONNECT_TIMEOUT_S = 5.0
 
 log = logging.getLogger("teltonika.consumer")
 
@@ -103,14 +100,7 @@ class TelemetryConsumer:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            client = async_client(
-                self._url,
-                protocol=2,
-                # a command that is sent again after a lost reply would skip what that one brought
-                retry=Retry(NoBackoff(), 0),
-                socket_timeout=None,  # with one, redis-py can lose a cancellation in Python 3.11
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-            )
+            client = open_client(self._url)
             stack.push_async_callback(client.aclose)
             try:
                 async with asyncio.timeout(REPLY_TIMEOUT_S):
@@ -144,10 +134,7 @@ class TelemetryConsumer:
         return offer.what
 
     async def _join(self, client: AsyncClient) -> list[ShardReader]:
-        count = self._stream_shards
-        if count is None:
-            recorded = cast("bytes | None", await client.get(self._keys.shards_recorded))
-            count = 1 if recorded is None else int(recorded)
+        count = self._stream_shards or await read_shard_count(client, self._keys)
         keys = msgspec.structs.replace(self._keys, stream_shards=count).shards
         chosen = range(count) if self._shards is None else sorted(set(self._shards))
         if not chosen or chosen[0] < 0 or chosen[-1] >= count:

@@ -1,18 +1,13 @@
 """A consumer group's commands on one shard, with replies as we want them."""
 
-import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import msgspec
 from redis.exceptions import ResponseError
 
+from teltonika.consumer.client import answer_to
 from teltonika.server.clients import AsyncClient
-
-REPLY_TIMEOUT_S = 30.0
-"""Without an answer for so long a connection is dead and does not say so."""
-
-AnswerT = TypeVar("AnswerT")
 
 
 class Delivered(msgspec.Struct, frozen=True):
@@ -45,7 +40,7 @@ class GroupOnShard:
     async def create(self, after: str) -> None:
         """The group, and the stream, where they are missing."""
         try:
-            await _answer(
+            await answer_to(
                 self._client.xgroup_create(self.stream, self._group, after, mkstream=True)
             )
         except ResponseError as error:
@@ -62,7 +57,7 @@ class GroupOnShard:
 
     async def claim(self, idle_ms: int, cursor: str, count: int) -> Claimed:
         """Entries that nobody has acknowledged for so long: this consumer's from now on."""
-        reply = await _answer(
+        reply = await answer_to(
             self._client.xautoclaim(
                 self.stream, self._group, self._consumer, idle_ms, cursor, count
             )
@@ -73,7 +68,7 @@ class GroupOnShard:
 
     async def deliveries(self, first: str, last: str, count: int) -> dict[str, int]:
         """How often this consumer's pending entries were delivered, from one id to another."""
-        rows = await _answer(
+        rows = await answer_to(
             self._client.xpending_range(
                 self.stream, self._group, first, last, count, self._consumer
             )
@@ -81,23 +76,15 @@ class GroupOnShard:
         return {row["message_id"].decode(): row["times_delivered"] for row in rows}
 
     async def acknowledge(self, entry_ids: Sequence[str]) -> None:
-        await _answer(self._client.xack(self.stream, self._group, *entry_ids))
+        await answer_to(self._client.xack(self.stream, self._group, *entry_ids))
 
     async def _read(self, after: str, count: int, block_ms: int | None) -> list[Delivered]:
-        reply = await _answer(
+        reply = await answer_to(
             self._client.xreadgroup(
                 self._group, self._consumer, {self.stream: after}, count, block_ms
             )
         )
         return [delivered for _, entries in reply for delivered in _entries(entries)]
-
-
-async def _answer(asked: Awaitable[AnswerT]) -> Any:
-    try:
-        async with asyncio.timeout(REPLY_TIMEOUT_S):
-            return await asked
-    except RuntimeError as error:  # what uvloop says of a transport that it has closed
-        raise ConnectionResetError(str(error)) from error
 
 
 def _entries(reply: object) -> list[Delivered]:

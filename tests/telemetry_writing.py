@@ -6,7 +6,15 @@ from itertools import count
 
 import redis
 
-from teltonika.codecs import AVL_CODECS, AvlPacket, AvlRecord, IoElement, IoElements, decode_packet, encode_packet
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlPacket,
+    AvlRecord,
+    IoElement,
+    IoElements,
+    decode_packet,
+    encode_packet,
+)
 from teltonika.server.keys import Keys
 from teltonika.server.scripts import STORE_PACKET
 from teltonika.server.streams import packet_arguments

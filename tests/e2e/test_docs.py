@@ -165,7 +165,7 @@ def test_every_command_explains_itself() -> None:
     top = subprocess.run([TELTONIKA, "--help"], capture_output=True, text=True, check=True).stdout
     for command in (
         *("serve", "emulate", "conform", "replay"),
-        *("send", "devices", "tail", "trace", "top", "decode", "demo"),
+        *("send", "devices", "tail", "trace", "top", "lag", "decode", "demo"),
         *("config", "doctor"),
     ):
         assert command in top

@@ -284,8 +284,14 @@ async def test_where_redis_is_killed_and_started_nothing_is_lost_and_order_holds
         await asyncio.to_thread(valkey.start)
         await acknowledging
         assert found + await read_all(one, 60) == list(range(100))
-    assert pending(client) == 0
-    assert caplog.text.count("Redis is away") == caplog.text.count("Redis is back") == 1
+        coming = asyncio.ensure_future(anext(one))
+        while not client.info("clients")["blocked_clients"]:
+            await asyncio.sleep(0)
+        valkey.kill()  # while it waits for more
+        write(await asyncio.to_thread(valkey.start), IMEI, [100])
+        assert numbers(await coming) == [100]
+    assert pending(client) == 1
+    assert caplog.text.count("Redis is away") == caplog.text.count("Redis is back") == 2
 
 
 async def test_a_stream_that_was_deleted_is_read_from_its_beginning(
