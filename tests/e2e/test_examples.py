@@ -143,14 +143,14 @@ async def test_nothing_is_acknowledged_that_the_broker_has_not_confirmed(
             while left_of(client, "mqtt") != (0, 0):
                 pass
             broker.send_signal(signal.SIGSTOP)
-            write(client, IMEIS[0], range(100, 200))
-            while left_of(client, "mqtt")[0] != 100:
+            write(client, IMEIS[0], range(100, 600))
+            while left_of(client, "mqtt")[0] != 500:
                 pass
-            for _ in range(2_000):  # it has sent them long since
-                assert left_of(client, "mqtt")[0] == 100
+            for _ in range(4_000):  # a full batch: it has sent them long since
+                assert left_of(client, "mqtt")[0] == 500
             first.send_signal(signal.SIGKILL)
             first.wait()
-        assert left_of(client, "mqtt")[0] == 100
+        assert left_of(client, "mqtt")[0] == 500
         broker.send_signal(signal.SIGCONT)
         with running("to_mqtt.py", *options):
             while left_of(client, "mqtt") != (0, 0):
@@ -164,8 +164,8 @@ async def test_nothing_is_acknowledged_that_the_broker_has_not_confirmed(
             ((name, entry_id),) = message.properties.UserProperty
             assert name == "entry-id"
             seen.setdefault(number_of(payload["timestamp"]), entry_id)
-            if len(seen) == 200:
+            if len(seen) == 600:
                 break
-        assert list(seen) == list(range(200))  # in order, but for what came twice
+        assert list(seen) == list(range(600))  # in order, but for what came twice
         assert list(seen.values()) == [entry_id for entry_id, _ in client.xrange(STREAM)]
         await subscriber.__aexit__(None, None, None)

@@ -294,6 +294,35 @@ async def test_where_redis_is_killed_and_started_nothing_is_lost_and_order_holds
     assert caplog.text.count("Redis is away") == caplog.text.count("Redis is back") == 2
 
 
+async def test_what_a_lost_reply_had_comes_before_what_is_new(
+    valkey: OwnValkey, client: redis.Redis
+) -> None:
+    write(client, IMEI, range(3))
+    (_, zero), (_, one), (_, two) = client.xrange(STREAM)
+    client.delete(STREAM)
+    async with consumer(valkey) as reader:
+        held = await first_batch(reader, client, zero)
+        with client.pipeline() as pipeline:  # Redis has given it, and the connection is broken
+            pipeline.client_kill_filter(_type="normal", skipme=True)
+            pipeline.xadd(STREAM, one)
+            pipeline.xreadgroup(GROUP, "a", {STREAM: ">"})
+            pipeline.xadd(STREAM, two)
+            pipeline.execute()
+        assert await read_all(reader, 2) == [1, 2]
+        assert numbers(held) == [0]
+
+
+async def first_batch(
+    one: TelemetryConsumer, client: redis.Redis, fields: dict[str, str]
+) -> Batch:
+    """Of an entry with these fields; returned when the consumer waits for more."""
+    client.xadd(STREAM, fields)
+    batch = await anext(one)
+    while not client.info("clients")["blocked_clients"]:
+        await asyncio.sleep(0)
+    return batch
+
+
 async def test_a_stream_that_was_deleted_is_read_from_its_beginning(
     valkey: OwnValkey, client: redis.Redis
 ) -> None:

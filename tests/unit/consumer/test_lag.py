@@ -69,6 +69,19 @@ async def test_of_a_stream_trimmed_under_its_reader_what_is_left_is_counted(
     assert (billing.lag, billing.pending) == (5, 2)
 
 
+async def test_of_a_group_that_has_read_nothing_all_that_is_there_is_counted(
+    valkey: OwnValkey, client: redis.Redis
+) -> None:
+    write(client, IMEI, range(10))
+    ids = [entry_id for entry_id, _ in client.xrange(STREAM)]
+    client.xgroup_create(STREAM, "billing", ids[2])
+    client.xdel(STREAM, ids[6])
+    client.xtrim(STREAM, minid=ids[3], approximate=False)
+    assert client.xinfo_groups(STREAM)[0]["lag"] is None
+    (billing,) = await look(valkey)
+    assert billing.lag == 6
+
+
 async def test_where_redis_cannot_say_it_is_unknown_and_no_more_than_the_stream_has(
     valkey: OwnValkey, client: redis.Redis
 ) -> None:
