@@ -62,6 +62,14 @@ def lag(
     data_dir: DataDirOption = DEFAULTS.data_dir,
     key_prefix: KeyPrefixOption = DEFAULTS.key_prefix,
     telemetry_stream: TelemetryStreamOption = DEFAULTS.telemetry_stream,
+    stream_shards: Annotated[
+        int | None,
+        typer.Option(
+            help="How many shards to look at, such as those before a change.",
+            min=1,
+            show_default="as many as there are",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one object a group.")] = False,
 ) -> None:
     """Show how far the readers of the telemetry stream are behind.
@@ -75,7 +83,7 @@ def lag(
     if watch and (json or max_lag is not None):
         fail("--watch: not with --json or --max-lag, which look once", USAGE)
     url = redis_url(context, redis, redis_password_file, data_dir)
-    reader = _Reader(Keys(key_prefix, telemetry_stream), group)
+    reader = _Reader(Keys(key_prefix, telemetry_stream), stream_shards, group)
     try:
         if watch:
             run_until_stopped(_watch(url, reader, interval))
@@ -93,12 +101,13 @@ def lag(
 
 
 class _Reader:
-    def __init__(self, keys: Keys, group: str | None) -> None:
+    def __init__(self, keys: Keys, stream_shards: int | None, group: str | None) -> None:
         self._keys = keys
+        self._stream_shards = stream_shards
         self._group = group
 
     async def read(self, client: AsyncClient) -> list[GroupLag]:
-        count = await read_shard_count(client, self._keys)
+        count = self._stream_shards or await read_shard_count(client, self._keys)
         groups = await read_lag(client, msgspec.structs.replace(self._keys, stream_shards=count))
         return [one for one in groups if self._group in (None, one.group)]
 

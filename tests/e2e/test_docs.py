@@ -38,6 +38,13 @@ NOT_RUN = {
     "promtool check config deploy/prometheus.yml": "test_deploy runs it, where there is promtool",
     "python tests/e2e/campaign.py --minutes 30 --seed 7": "test_campaign runs a minute of it",
     "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",
+    "pip install aiomqtt 'psycopg[binary]'": "the extra `test` has them",
+    "python examples/to_postgresql.py --redis redis://localhost --postgresql postgresql:///fleet": (
+        "test_examples runs it, against a PostgreSQL"
+    ),
+    "python examples/to_mqtt.py --redis redis://localhost --broker localhost": (
+        "test_examples runs it, against a broker"
+    ),
     "pip install -e '.[test,fuzz]' && python tests/fuzz/run.py --minutes 2": ".ci/fuzz runs it",
 }
 RUNNING = {
@@ -49,7 +56,10 @@ RUNNING = {
 """Runs already, while the page's other lines do."""
 DIRECTUS = ("// ", "# forward_statuses.py\n")
 """How the blocks begin that test_directus runs."""
-NEED_DEVICE = ("teltonika send", "commands:outbound", "teltonika tail", "teltonika trace")
+NEED_DEVICE = (
+    *("teltonika send", "commands:outbound", "teltonika tail", "teltonika trace"),
+    "TelemetryConsumer(",
+)
 INSTALL = "pip install . && "
 """Whoever runs the tests has installed it."""
 

@@ -11,6 +11,8 @@ from own_valkey import OwnValkey
 from serving import IMEI, STREAM, TELTONIKA, run_teltonika
 from telemetry_writing import write
 
+from teltonika.server.keys import Keys
+
 
 def read_some(client: redis.Redis) -> None:
     """Of ten records five are read, and two of them acknowledged."""
@@ -56,6 +58,24 @@ def test_a_monitor_gets_exit_code_1_when_a_group_is_further_behind(valkey: OwnVa
     result = run_teltonika(*common, "4")
     assert result.returncode == 1
     assert "billing is 5 behind, map is 10 behind; at most 4 are allowed" in result.stderr
+
+
+def test_shards_are_those_that_are_recorded_or_those_that_are_asked_for(
+    valkey: OwnValkey,
+) -> None:
+    keys = Keys(stream_shards=2)
+    with valkey.start() as client:
+        read_some(client)
+        write(client, IMEI, range(3), keys)
+        for shard in keys.shards:
+            client.xgroup_create(shard.telemetry, "billing", "0", mkstream=True)
+        client.set(keys.shards_recorded, 2)
+    common = ("lag", "--redis", valkey.url, "--json", "--group", "billing")
+    (now,) = map(json.loads, run_teltonika(*common).stdout.splitlines())
+    assert [one["stream"] for one in now["shards"]] == [one.telemetry for one in keys.shards]
+    assert (now["lag"], now["pending"]) == (3, 0)
+    (before,) = map(json.loads, run_teltonika(*common, "--stream-shards", "1").stdout.splitlines())
+    assert (before["lag"], before["pending"]) == (5, 3)
 
 
 def test_a_redis_that_is_not_there_is_told_in_a_sentence(valkey: OwnValkey) -> None:
