@@ -17,6 +17,8 @@ from own_valkey import OwnValkey
 from telemetry_writing import number_of, write
 
 from teltonika.consumer import Batch, Begin, RedisUnavailableError, TelemetryConsumer
+from teltonika.consumer.client import open_client
+from teltonika.consumer.lag import read_lag
 from teltonika.server.keys import Keys
 
 IMEI, OTHER = "356307042441013", "356307042441021"
@@ -312,9 +314,7 @@ async def test_what_a_lost_reply_had_comes_before_what_is_new(
         assert numbers(held) == [0]
 
 
-async def first_batch(
-    one: TelemetryConsumer, client: redis.Redis, fields: dict[str, str]
-) -> Batch:
+async def first_batch(one: TelemetryConsumer, client: redis.Redis, fields: dict[str, str]) -> Batch:
     """Of an entry with these fields; returned when the consumer waits for more."""
     client.xadd(STREAM, fields)
     batch = await anext(one)
@@ -400,6 +400,31 @@ async def test_the_users_own_error_comes_out_as_it_is(
         async with consumer(valkey) as one:
             async for _ in one:
                 raise ZeroDivisionError
+
+
+def rights() -> list[str]:
+    """Of the user in docs/consumers.md."""
+    page = (TESTS.parent / "docs" / "consumers.md").read_text()
+    (line,) = [line for line in page.splitlines() if line.startswith("ACL SETUSER ")]
+    return line.split()
+
+
+async def test_the_rights_that_are_written_down_are_enough(
+    valkey: OwnValkey, client: redis.Redis
+) -> None:
+    write(client, IMEI, range(3))
+    client.execute_command(*rights())
+    url = f"{valkey.url}?username=reader&password=PASSWORD"
+    for _ in range(2):  # the second takes up what the first has left
+        async with TelemetryConsumer(url, group=GROUP, consumer="a") as one:
+            batch = await anext(one)
+            assert numbers(batch) == [0, 1, 2]
+    lagging = open_client(url)
+    assert [group.pending for group in await read_lag(lagging, Keys())] == [3]
+    await lagging.aclose()
+    async with TelemetryConsumer(url, group=GROUP, consumer="b", claim_idle_s=0.001) as one:
+        await (await anext(one)).ack()
+    assert pending(client) == 0
 
 
 async def test_where_no_redis_is_it_says_so(tmp_path: Path) -> None:
