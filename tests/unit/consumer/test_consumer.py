@@ -245,7 +245,7 @@ async def test_no_more_is_read_than_a_slow_user_holds_and_a_batch_more(
     valkey: OwnValkey, client: redis.Redis
 ) -> None:
     write(client, IMEI, range(1000))
-    async with consumer(valkey, max_records=10, claim_idle_s=0.02) as one:
+    async with consumer(valkey, max_records=10) as one:
         for taken in range(1, 5):
             await anext(one)
             while pending(client) < 10 * (taken + 1):
