@@ -46,7 +46,7 @@ class GroupLag(msgspec.Struct, frozen=True):
 
 
 class _Group(msgspec.Struct, frozen=True):
-    name: str
+    name: bytes
     last_delivered: str
     lag: int | None
     """As Redis says."""
@@ -61,7 +61,7 @@ async def read_lag(client: AsyncClient, keys: Keys) -> list[GroupLag]:
     for shard in keys.shards:
         for group in await _groups(client, shard.telemetry):
             state = await _shard_lag(client, shard.telemetry, group)
-            found.setdefault(group.name, []).append(state)
+            found.setdefault(_text(group.name), []).append(state)
     return [_together(name, shards) for name, shards in sorted(found.items())]
 
 
@@ -72,9 +72,7 @@ async def _groups(client: AsyncClient, stream: str) -> list[_Group]:
         if "no such key" not in str(error):
             raise
         return []
-    return [
-        _Group(_text(row["name"]), _text(row["last-delivered-id"]), row.get("lag")) for row in rows
-    ]
+    return [_Group(row["name"], _text(row["last-delivered-id"]), row.get("lag")) for row in rows]
 
 
 async def _shard_lag(client: AsyncClient, stream: str, group: _Group) -> ShardLag:
@@ -91,7 +89,8 @@ async def _shard_lag(client: AsyncClient, stream: str, group: _Group) -> ShardLa
     else:
         lag = group.lag if group.lag is None else min(group.lag, length)
     oldest = undelivered + ([_text(pending["min"])] if pending["min"] is not None else [])
-    ages_s = [await _now_s(client) - int(one.partition("-")[0]) / 1000 for one in oldest]
+    now_s = await _now_s(client)
+    ages_s = [now_s - int(one.partition("-")[0]) / 1000 for one in oldest]
     return ShardLag(
         stream=stream,
         lag=lag,
