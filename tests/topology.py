@@ -1,4 +1,4 @@
-"""Several Valkeys as processes on loopback: a `Cluster` of six, or `Sentinels` and what they watch.
+"""Several Valkeys as processes on loopback: a `Cluster`, or one with replicas and `Sentinels`.
 
 With ``gated`` every connection to a node leads through a gate, so that nodes can be cut off from
 each other while clients reach them. Without it a node that is paused (SIGSTOP) is a partition of

@@ -23,14 +23,11 @@ from rig import BREAK_EVERY, INSTANCES, Rig
 from witness import (
     DEVICES,
     Comparison,
-    Witness,
+    WitnessedFleet,
     compare,
-    device_settings,
-    imei_of,
+    interval_of,
     records_expected,
 )
-
-from teltonika.emulator import DeviceLink, assemble_device
 
 HELP = """\
 A fault campaign. Two instances share a Valkey that syncs every write; emulated devices send to
@@ -113,21 +110,16 @@ class Campaign:
         self.rig = Rig(directory, seed, records_expected(seconds), break_every)
 
     async def run(self) -> Report:
-        witness = Witness()
         async with self.rig.running() as port:
+            fleet = WitnessedFleet(port, self._seed, interval_of(self._seconds))
             faults = Faults(self.rig, Random(self._seed), self._names)
             try:
-                async with self._running_devices(port, witness) as links:
-                    async with self._progress(faults, links):
-                        await faults.run(self._seconds, self._times)
-                    for link in links:
-                        link.stop()
+                async with fleet.running(), self._progress(faults, fleet):
+                    await faults.run(self._seconds, self._times)
             finally:
                 history = "\n".join(faults.history)
                 (self._directory / "faults.log").write_text(f"{history}\n")
-            result = await asyncio.to_thread(
-                compare, self.rig.client, links, witness, self._seed, self._seconds
-            )
+            result = await asyncio.to_thread(compare, self.rig.client, fleet)
         report = Report(self._seed, self._seconds, result, self.rig.kills)
         report.faults = faults.done + faults.broken_off()
         report.restarts = faults.restarts
@@ -136,20 +128,7 @@ class Campaign:
         return report
 
     @contextlib.asynccontextmanager
-    async def _running_devices(
-        self, port: int, witness: Witness
-    ) -> AsyncIterator[list[DeviceLink]]:
-        links = []
-        async with asyncio.TaskGroup() as group:
-            for number in range(DEVICES):
-                settings = device_settings(number, port, self._seed, self._seconds)
-                device = assemble_device(imei_of(number), settings, 0)
-                links.append(DeviceLink(device, settings, Random(number), witness))
-                group.create_task(links[-1].run())
-            yield links
-
-    @contextlib.asynccontextmanager
-    async def _progress(self, faults: Faults, links: list[DeviceLink]) -> AsyncIterator[None]:
+    async def _progress(self, faults: Faults, fleet: WitnessedFleet) -> AsyncIterator[None]:
         """A line a minute."""
 
         async def tell() -> None:
@@ -157,10 +136,9 @@ class Campaign:
             while True:
                 await asyncio.sleep(60)
                 minute += 1
-                reports = [link.device.report for link in links]
                 self._tell(
-                    f"minute {minute}: records sent {sum(r.records_sent for r in reports)}, "
-                    f"acknowledged {sum(r.records_acknowledged for r in reports)}; "
+                    f"minute {minute}: records sent {fleet.records_sent}, "
+                    f"acknowledged {fleet.records_acknowledged}; "
                     f"faults {faults.done.total()}, kills {self.rig.kills}"
                 )
 

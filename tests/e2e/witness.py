@@ -1,24 +1,37 @@
 """What the devices of a campaign know, and what the stream says."""
 
+import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
 from time import monotonic
+from typing import TypeAlias
 
 import redis
+from redis.cluster import RedisCluster
 from serving import STREAM
 
 from teltonika.codecs import AVL_CODECS, AvlPacket, decode_packet, luhn_check_digit
 from teltonika.codecs.timestamps import format_timestamp
-from teltonika.emulator import DeviceLink, DeviceMachine, DeviceObserver, Drive, EmulatorSettings
+from teltonika.emulator import (
+    DeviceLink,
+    DeviceMachine,
+    DeviceObserver,
+    Drive,
+    EmulatorSettings,
+    TlsSettings,
+    assemble_device,
+)
 
 DEVICES = 12
 FULL_RATE_S = 300.0
 """A longer campaign has its devices send less often: a stream has to be read by each new Valkey,
 and most of a campaign's time should not go there."""
 SHOWN = 10
+Client: TypeAlias = redis.Redis | RedisCluster
 Record = tuple[str, str]
 """IMEI and timestamp; a device's records have a timestamp each."""
 
@@ -28,14 +41,22 @@ def imei_of(number: int) -> str:
     return f"{digits}{luhn_check_digit(digits)}"
 
 
-def device_settings(number: int, port: int, seed: int, seconds: float) -> EmulatorSettings:
+def interval_of(seconds: float) -> float:
+    """Between the packets of a device, in a campaign of this length."""
+    return 0.04 * max(1.0, seconds / FULL_RATE_S)
+
+
+def device_settings(
+    number: int, port: int, seed: int, interval_s: float, tls: TlsSettings | None = None
+) -> EmulatorSettings:
     codecs = list(AVL_CODECS)
     return EmulatorSettings(
         port=port,
+        tls=tls,
         codec=codecs[number % len(codecs)],
         records=0,
         records_per_packet=1 + 5 * (number % 4),
-        interval_s=0.04 * max(1.0, seconds / FULL_RATE_S),
+        interval_s=interval_s,
         seed=seed,
         start_ms=1_760_000_000_000,
         ack_timeout_s=3.0,
@@ -47,7 +68,7 @@ def device_settings(number: int, port: int, seed: int, seconds: float) -> Emulat
 
 def records_expected(seconds: float) -> int:
     """By a campaign of this length, if nothing holds it up."""
-    settings = [device_settings(number, 1, 0, seconds) for number in range(DEVICES)]
+    settings = [device_settings(number, 1, 0, interval_of(seconds)) for number in range(DEVICES)]
     return sum(round(seconds / (one.interval_s / one.records_per_packet)) for one in settings)
 
 
@@ -104,21 +125,69 @@ class Comparison:
     """The first of those that should not be."""
 
 
+class WitnessedFleet:
+    """Devices that know what they sent; ``running`` has them do it."""
+
+    def __init__(
+        self,
+        port: int,
+        seed: int,
+        interval_s: float,
+        devices: int = DEVICES,
+        tls: TlsSettings | None = None,
+    ) -> None:
+        self.witness = Witness()
+        self._settings = [
+            device_settings(number, port, seed, interval_s, tls) for number in range(devices)
+        ]
+        self.links = [
+            DeviceLink(
+                assemble_device(imei_of(number), settings, 0),
+                settings,
+                Random(number),  # lengths of pauses
+                self.witness,
+            )
+            for number, settings in enumerate(self._settings)
+        ]
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Afterwards each ends once its packet in flight is acknowledged."""
+        async with asyncio.TaskGroup() as group:
+            for link in self.links:
+                group.create_task(link.run())
+            yield
+            for link in self.links:
+                link.stop()
+
+    @property
+    def records_sent(self) -> int:
+        return sum(link.device.report.records_sent for link in self.links)
+
+    @property
+    def records_acknowledged(self) -> int:
+        return sum(link.device.report.records_acknowledged for link in self.links)
+
+    def sent(self) -> set[Record]:
+        """Every record that a device has sent, as its drive makes them."""
+        return {
+            record
+            for link, settings in zip(self.links, self._settings, strict=True)
+            for record in records_of(link, settings)
+        }
+
+
 def compare(
-    client: redis.Redis, links: list[DeviceLink], witness: Witness, seed: int, seconds: float
+    client: Client, fleet: WitnessedFleet, streams: Sequence[str] = (STREAM,)
 ) -> Comparison:
-    """The stream with the devices' own knowledge."""
-    sent = {
-        record
-        for number, link in enumerate(links)
-        for record in records_of(number, link, seed, seconds)
-    }
-    stored = Counter(record for _, record in stored_records(client))
+    """The streams with the devices' own knowledge."""
+    witness, sent = fleet.witness, fleet.sent()
+    stored = Counter(record for _, record in stored_records(client, streams))
     lost = sorted(witness.records - stored.keys())
     doubled = sorted(record for record, count in stored.items() if count > 1)
     unsent = sorted(stored.keys() - sent)
     entries: dict[Record, list[str]] = {record: [] for record in (doubled + unsent)[:SHOWN]}
-    for entry, record in stored_records(client) if entries else ():
+    for entry, record in stored_records(client, streams) if entries else ():
         if record in entries:
             entries[record].append(entry)
     examples = [f"lost: {' '.join(one)}: {witness.says(one)}" for one in lost[:SHOWN]]
@@ -139,9 +208,7 @@ def compare(
     )
 
 
-def records_of(number: int, link: DeviceLink, seed: int, seconds: float) -> list[Record]:
-    """Every record that the device has sent, as its drive makes them."""
-    settings = device_settings(number, 1, seed, seconds)
+def records_of(link: DeviceLink, settings: EmulatorSettings) -> list[Record]:
     drive = Drive(
         Random(f"{settings.seed}/{link.device.imei}"),
         start_ms=settings.start_ms or 0,
@@ -154,10 +221,13 @@ def records_of(number: int, link: DeviceLink, seed: int, seconds: float) -> list
     ]
 
 
-def stored_records(client: redis.Redis) -> Iterator[tuple[str, Record]]:
+def stored_records(
+    client: Client, streams: Sequence[str] = (STREAM,)
+) -> Iterator[tuple[str, Record]]:
     """Entry ids, and what record each is."""
-    after = "-"
-    while page := client.xrange(STREAM, min=after, count=10_000):
-        for entry, fields in page:
-            yield entry, (fields["device_id"], fields["ts"])
-        after = f"({page[-1][0]}"
+    for stream in streams:
+        after = "-"
+        while page := client.xrange(stream, min=after, count=10_000):
+            for entry, fields in page:
+                yield entry, (fields["device_id"], fields["ts"])
+            after = f"({page[-1][0]}"

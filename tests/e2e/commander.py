@@ -1,0 +1,123 @@
+"""A stream of commands to devices that move, from somebody who keeps count."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+
+from serving import RESPONSES
+from witness import Client, WitnessedFleet
+
+from teltonika.server.client import TERMINAL, CommandClient, NotConnectedError
+from teltonika.server.command import CommandEntry
+from teltonika.server.keys import Keys
+
+SENDERS = 3
+PAUSE_S = 0.05
+"""Between two commands of one sender, and before it looks for a device again."""
+WAIT_S = 60.0
+"""For a command's end: longer than its time-out, and than a restart."""
+
+
+@dataclass
+class CommandCount:
+    wanted: int = 0
+    """Things that devices were to do."""
+    sent: int = 0
+    """Commands for it: one that failed before it reached its device is followed by another."""
+    responded: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    """Reason of each that failed, to how often."""
+    undecided: int = 0
+    """Things that nobody says are done: their command reached its device, and no answer came."""
+    without_end: int = 0
+    ended_twice: int = 0
+    done_twice: int = 0
+    never_done: int = 0
+    """Answered, and the device knows nothing of it."""
+
+    @property
+    def lost(self) -> int:
+        return self.without_end + self.ended_twice + self.done_twice + self.never_done
+
+
+class Commander:
+    """Tells devices to do things, each one once, from `start` to `stop`."""
+
+    def __init__(self, redis_url: str, fleet: WitnessedFleet) -> None:
+        self._url = redis_url
+        self._fleet = fleet
+        self._stop = threading.Event()
+        self._numbers = count()
+        self._texts: dict[str, str] = {}
+        """Command id to text; several ids have one text where it was sent again."""
+        self._undecided = 0
+        self._pool = ThreadPoolExecutor(SENDERS)
+        self._senders: list[Future[None]] = []
+
+    def start(self) -> None:
+        self._senders = [self._pool.submit(self._send_commands) for _ in range(SENDERS)]
+
+    def stop(self) -> None:
+        """Return once every command that was sent has ended."""
+        self._stop.set()
+        self._pool.shutdown()
+
+    @property
+    def sent(self) -> int:
+        return len(self._texts)
+
+    def _send_commands(self) -> None:
+        client = CommandClient(self._url, Keys())
+        while not self._stop.wait(PAUSE_S):
+            number = next(self._numbers)
+            link = self._fleet.links[number % len(self._fleet.links)]
+            text = f"setparam {2_000 + number % 100}:{number}"
+            end = time.monotonic() + WAIT_S
+            for attempt in count():
+                if self._is_settled(client, link.device.imei, text, f"{number}/{attempt}"):
+                    break
+                assert time.monotonic() < end, f"{text}: not told in {WAIT_S:g} s"
+                time.sleep(PAUSE_S)
+
+    def _is_settled(self, client: CommandClient, imei: str, text: str, command_id: str) -> bool:
+        """Whether the device did it, or may have: then it must not be told again."""
+        try:
+            instance = client.instance_of(imei)
+        except NotConnectedError:
+            return False
+        self._texts[command_id] = text
+        command = CommandEntry(command_id=command_id, imei=imei, payload=text)
+        statuses = [status["status"] for status in client.send(instance, command, WAIT_S)]
+        if statuses[-1:] == ["responded"]:
+            return True
+        is_undecided = "delivered" in statuses
+        self._undecided += is_undecided
+        return is_undecided
+
+    def count(self, client: Client) -> CommandCount:
+        """What became of all, as the stream of statuses and the devices say."""
+        for sender in self._senders:
+            sender.result()
+        ends: Counter[str] = Counter()
+        found = CommandCount(
+            wanted=len(set(self._texts.values())), sent=self.sent, undecided=self._undecided
+        )
+        done: Counter[str] = Counter()
+        for link in self._fleet.links:
+            done.update(link.device.report.commands)
+        for _, status in client.xrange(RESPONSES):
+            if status["command_id"] not in self._texts or status["status"] not in TERMINAL:
+                continue
+            ends[status["command_id"]] += 1
+            if status["status"] == "responded":
+                found.responded += 1
+                found.never_done += not done[self._texts[status["command_id"]]]
+            else:
+                found.failed[status["reason"]] += 1
+        found.without_end = len(self._texts.keys() - ends.keys())
+        found.ended_twice = sum(times > 1 for times in ends.values())
+        found.done_twice = sum(times > 1 for times in done.values())
+        return found
