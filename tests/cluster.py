@@ -1,49 +1,57 @@
-"""A Redis Cluster of six nodes."""
+"""A Redis Cluster: of six nodes, or of as many primaries as a test wants."""
 
+import contextlib
 import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from free_ports import free_port
 from gates import address_of
-from redis.cluster import ClusterNode, RedisCluster
 from topology import Topology
 from valkey_node import Node, until
 
 SLOTS = 16_384
+THIRDS = ((0, 5_460), (5_461, 10_922), (10_923, SLOTS - 1))
 NODE_TIMEOUT_MS = 2_000
 
 
 class Cluster(Topology):
-    """A Redis Cluster: three primaries, each with a third of the slots and a replica."""
+    """Three primaries, each with a third of the slots and a replica.
 
-    def __init__(self, directory: Path, *, gated: bool = False, primaries: int = 3) -> None:
+    ``slots``: first and last of each primary, if there are to be others.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        gated: bool = False,
+        slots: Sequence[tuple[int, int]] = THIRDS,
+        replicated: bool = True,
+    ) -> None:
         super().__init__(directory, gated=gated)
-        self._primaries = primaries
+        self._all_slots = slots
+        self._replicated = replicated
         self._bus: dict[Node, int] = {}
 
     @property
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.announced}" for node in self.nodes)
 
-    def client(self) -> RedisCluster:
-        nodes = [ClusterNode("127.0.0.1", node.announced) for node in self.nodes]
-        return RedisCluster(startup_nodes=nodes, decode_responses=True)
-
     def launch(self) -> None:
-        for number in range(2 * self._primaries):
+        size = len(self._all_slots)
+        for number in range(2 * size if self._replicated else size):
             self._add(number)
         self._start(self.nodes)
-        primaries, replicas = self.nodes[: self._primaries], self.nodes[self._primaries :]
-        for number, node in enumerate(primaries):
-            first = number * SLOTS // self._primaries
-            last = (number + 1) * SLOTS // self._primaries - 1
+        primaries, replicas = self.nodes[:size], self.nodes[size:]
+        for node, (first, last) in zip(primaries, self._all_slots, strict=True):
             node.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
         for epoch, node in enumerate(self.nodes, 1):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch)
         for one, other in itertools.combinations(self.nodes, 2):
             one.ask("CLUSTER", "MEET", "127.0.0.1", other.announced, self._bus[other])
         until(lambda: all(len(self._known(node)) == len(self.nodes) for node in self.nodes), "meet")
-        for primary, replica in zip(primaries, replicas, strict=True):
+        for primary, replica in zip(primaries, replicas, strict=False):
             replica.ask("CLUSTER", "REPLICATE", self.id_of(primary))
         self.wait_until_whole()
 
@@ -122,20 +130,14 @@ class Cluster(Topology):
         running = [node for node in self.nodes if node.is_running]
         until(lambda: all(self._is_whole(node) for node in running), "the cluster is whole")
 
-    def wait_until_promoted(self, replica: Node) -> None:
-        """It is a primary with slots, and all that run know."""
+    @contextlib.contextmanager
+    def replaced(self, primary: Node) -> Iterator[None]:
+        others = [node for node in self.nodes if node.is_running and node is not primary]
+        slot = self._slots_of(primary, others[0])[0]
+        yield
         until(
-            lambda: self._is_primary(replica) and bool(self._own_slots(replica)),
-            f"{replica.name} is promoted",
-        )
-        slot = self._own_slots(replica)[0]
-        until(
-            lambda: all(
-                self._owner_port(node, slot) == replica.announced
-                for node in self.nodes
-                if node.is_running
-            ),
-            f"all know that {replica.name} is",
+            lambda: self._owners(others, slot).isdisjoint({primary.announced, 0}),
+            f"another is promoted instead of {primary.name}",
         )
 
     def move_slot(self, slot: int, source: Node, target: Node, keys_at_once: int = 10) -> None:
@@ -143,6 +145,17 @@ class Cluster(Topology):
         self.begin_move(slot, source, target)
         self.move_keys(slot, source, target, keys_at_once)
         self.end_move(slot, source, target)
+        if self._replicated:
+            self.wait_until_replicated(target)
+
+    def wait_until_replicated(self, primary: Node) -> None:
+        """Its replica has what it has now: nobody but who wrote it waits for that otherwise."""
+        wanted = int(primary.info("replication")["master_repl_offset"])
+        replica = self.replica_of(primary)
+        until(
+            lambda: int(replica.info("replication")["slave_repl_offset"]) >= wanted,
+            f"{replica.name} has caught up",
+        )
 
     def begin_move(self, slot: int, source: Node, target: Node) -> None:
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
@@ -167,12 +180,9 @@ class Cluster(Topology):
         """Valkey 9's own way: the slot changes hands as a whole."""
         to = ("SLOTSRANGE", slot, slot, "NODE", self.id_of(target))
         source.ask("CLUSTER", "MIGRATESLOTS", *to)
+        running = [node for node in self.nodes if node.is_running]
         until(
-            lambda: all(
-                self._owner_port(node, slot) == target.announced
-                for node in self.nodes
-                if node.is_running
-            ),
+            lambda: self._owners(running, slot) == {target.announced},
             f"slot {slot} is at {target.name}",
         )
 
@@ -186,8 +196,9 @@ class Cluster(Topology):
     def _is_primary(self, node: Node) -> bool:
         return node.info("replication")["role"] == "master"
 
-    def _own_slots(self, node: Node) -> list[int]:
-        return [first for first, _, port in self._slots(node) if port == node.announced]
+    def _slots_of(self, primary: Node, asked: Node) -> list[int]:
+        """Where each of its ranges begins, as another one says."""
+        return [first for first, _, port in self._slots(asked) if port == primary.announced]
 
     def _is_whole(self, node: Node) -> bool:
         info = str(node.ask("CLUSTER", "INFO"))
@@ -201,6 +212,10 @@ class Cluster(Topology):
             if first <= slot <= last:
                 return port
         return 0
+
+    def _owners(self, nodes: list[Node], slot: int) -> set[int]:
+        """Whose slot it is, as each of them says."""
+        return {self._owner_port(node, slot) for node in nodes}
 
     def _slots(self, node: Node) -> list[tuple[int, int, int]]:
         """First and last, and the announced port of the primary."""

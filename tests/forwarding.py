@@ -98,9 +98,11 @@ class Forwarder:
             yield 0 if path is not None else int(server.sockets[0].getsockname()[1])
         finally:
             server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
-            await asyncio.gather(*self._tasks)
+            await asyncio.sleep(0)  # what was accepted a moment ago has its task now
+            while self._tasks:
+                for writer in list(self._writers):
+                    writer.transport.abort()
+                await asyncio.gather(*self._tasks)
             await server.wait_closed()
 
     def cut_all(self) -> int:

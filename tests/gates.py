@@ -71,7 +71,7 @@ class Gates:
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._turn)
         self._thread.start()
         return self
 
@@ -81,7 +81,11 @@ class Gates:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-            self._loop.close()
+
+    def _turn(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(asyncio.sleep(0))  # what was aborted last is closed now
+        self._loop.close()
 
     def open(self, owner: str, port: int) -> int:
         """A gate in front of a port; its own port."""

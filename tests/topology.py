@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-import redis
 from gates import Gates, address_of
-from redis.cluster import RedisCluster
+from redis_clients import Client, client_of
 from valkey_node import Node
 
 
@@ -32,15 +31,34 @@ class Topology:
         """For `--redis`."""
         raise NotImplementedError
 
-    def client(self) -> redis.Redis | RedisCluster:
+    def client(self) -> Client:
         """redis-py's own, that finds primaries by itself."""
-        raise NotImplementedError
+        return client_of(self.url)
 
     def primaries(self) -> list[Node]:
         raise NotImplementedError
 
+    def primary_of(self, place: str | int) -> Node:
+        """The one that has a key, or a slot."""
+        raise NotImplementedError
+
     def launch(self) -> None:
         """Start every process and make them one."""
+        raise NotImplementedError
+
+    def replaced(self, primary: Node) -> contextlib.AbstractContextManager[None]:
+        """What the body does to a primary makes the others promote one of them instead.
+
+        Returns when all of them know.
+        """
+        raise NotImplementedError
+
+    def start_again(self, node: Node) -> None:
+        """It has its data, and follows whoever replaced it."""
+        raise NotImplementedError
+
+    def wait_until_whole(self) -> None:
+        """All that run know who is a primary, and replicas have caught up."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

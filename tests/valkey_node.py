@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import redis
 from free_ports import free_port
 from own_valkey import OwnValkey
 
+T = TypeVar("T")
 PATIENCE_S = 60.0
 PAUSE_S = 0.01
 
@@ -34,6 +36,10 @@ class Node(OwnValkey):
         super().launch(*self.options, *options)
 
     @property
+    def tcp_url(self) -> str:
+        return f"redis://127.0.0.1:{self.announced}"
+
+    @property
     def is_running(self) -> bool:
         return self.process is not None
 
@@ -42,13 +48,21 @@ class Node(OwnValkey):
         return self.directory.name
 
     def info(self, section: str) -> dict[str, str]:
-        with self.client() as client:
-            return {name: str(value) for name, value in client.info(section).items()}
+        found = self._asked(lambda client: client.info(section))
+        return {name: str(value) for name, value in found.items()}
 
     def ask(self, *command: str | int) -> object:
         """One command, on the socket that no gate closes."""
-        with self.client() as client:
-            return client.execute_command(*command)
+        return self._asked(lambda client: client.execute_command(*command))
+
+    def _asked(self, question: Callable[[redis.Redis], T]) -> T:
+        """Twice, if need be: who makes a node a replica closes every connection to it."""
+        try:
+            with self.client() as client:
+                return question(client)
+        except redis.ConnectionError:
+            with self.client() as client:
+                return question(client)
 
     def drop_clients(self) -> int:
         """Redis closes every connection but those of replicas; how many there were."""
