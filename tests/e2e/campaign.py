@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import math
 import shutil
 import signal
 import sys
@@ -18,8 +19,12 @@ from rich.table import Table
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from faults import DISK_FULL, Faults
+from faults import Faults
 from rig import BREAK_EVERY, INSTANCES, Rig
+from topology_faults import FAILOVERS, TopologyFaults
+from topology_rig import ClusterRig, SentinelRig
+from valkey_faults import ValkeyFaults
+from valkey_rig import ValkeyRig
 from witness import (
     DEVICES,
     Comparison,
@@ -48,6 +53,9 @@ they hit are the machine's. Exit code: 0; 1 if a record was lost, doubled, or st
 """
 
 
+TOPOLOGIES = {"cluster": ClusterRig, "sentinel": SentinelRig}
+
+
 @dataclass
 class Report:
     seed: int
@@ -58,6 +66,9 @@ class Report:
     restarts: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, str] = field(default_factory=dict)
     """Faults that can't be done here, and why."""
+    failovers: list[tuple[str, int]] = field(default_factory=list)
+    """What kind each was of, and how many records were lost that were acknowledged since the one
+    before, or in the last seconds of the campaign."""
 
     @property
     def failed(self) -> bool:
@@ -81,50 +92,54 @@ class Report:
         for name, reason in self.left_out.items():
             table.add_row(f"{name}: left out, {reason}", "-")
         console.print(table)
+        for kind, lost in self.failovers:
+            console.print(f"{kind}: {lost} acknowledged records lost", highlight=False)
         for example in result.examples:
             console.print(example, highlight=False, soft_wrap=True)
 
 
 class Campaign:
-    """One campaign; ``faults`` names the kinds of faults, if not all are wanted.
+    """One campaign against a rig: what can be done to it is known when it runs.
 
-    Each happens so many ``times`` at least.
+    Each fault happens so many ``times`` at least. ``interval_s``: between a device's packets.
     """
 
     def __init__(
         self,
-        directory: Path,
+        rig: Rig,
+        make_faults: Callable[[], Faults],
         seconds: float,
         seed: int,
-        faults: Iterable[str] = (),
+        *,
         times: int = 1,
-        break_every: int = BREAK_EVERY,
+        interval_s: float | None = None,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._directory = directory
+        self.rig = rig
+        self._make_faults = make_faults
         self._seconds = seconds
         self._seed = seed
-        self._names = faults
         self._times = times
+        self._interval_s = interval_s or interval_of(seconds)
         self._tell = tell
-        self.rig = Rig(directory, seed, records_expected(seconds), break_every)
 
     async def run(self) -> Report:
         async with self.rig.running() as port:
-            fleet = WitnessedFleet(port, self._seed, interval_of(self._seconds))
-            faults = Faults(self.rig, Random(self._seed), self._names)
+            faults = self._make_faults()
+            fleet = WitnessedFleet(port, self._seed, self._interval_s)
             try:
                 async with fleet.running(), self._progress(faults, fleet):
                     await faults.run(self._seconds, self._times)
             finally:
                 history = "\n".join(faults.history)
-                (self._directory / "faults.log").write_text(f"{history}\n")
-            result = await asyncio.to_thread(compare, self.rig.client, fleet)
+                (self.rig.directory / "faults.log").write_text(f"{history}\n")
+            result = await asyncio.to_thread(compare, self.rig.client, fleet, self.rig.streams)
         report = Report(self._seed, self._seconds, result, self.rig.kills)
         report.faults = faults.done + faults.broken_off()
         report.restarts = faults.restarts
-        if self.rig.without_disk and not self._names:
-            report.left_out[DISK_FULL] = self.rig.without_disk
+        report.left_out = self.rig.left_out
+        if isinstance(faults, TopologyFaults):
+            report.failovers = lost_in(faults.failovers, result.lost_at)
         return report
 
     @contextlib.asynccontextmanager
@@ -150,12 +165,76 @@ class Campaign:
             await asyncio.wait([task])
 
 
+def lost_in(failovers: list[tuple[float, str]], lost_at: list[float]) -> list[tuple[str, int]]:
+    """What each failover lost: it was acknowledged before the next one began."""
+    ends = [*(began for began, _ in failovers[1:]), math.inf]
+    starts = [-math.inf, *ends[:-1]]
+    return [
+        (kind, sum(start <= at < end for at in lost_at))
+        for (_, kind), start, end in zip(failovers, starts, ends, strict=True)
+    ]
+
+
+def single(
+    directory: Path,
+    seconds: float,
+    seed: int,
+    faults: Iterable[str] = (),
+    times: int = 1,
+    break_every: int = BREAK_EVERY,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Campaign:
+    """Against one Valkey."""
+    rig = ValkeyRig(directory, seed, records_expected(seconds), break_every)
+
+    def make_faults() -> ValkeyFaults:
+        return ValkeyFaults(rig, Random(seed), faults)
+
+    return Campaign(rig, make_faults, seconds, seed, times=times, tell=tell)
+
+
+def on_topology(
+    kind: type[ClusterRig | SentinelRig],
+    directory: Path,
+    seconds: float,
+    seed: int,
+    durability: str = "replica",
+    tell: Callable[[str], None] = lambda line: None,
+) -> Campaign:
+    """Against several; with less durability than ``replica`` failovers only, to see what they lose.
+
+    Devices send less often: a failover takes seconds, in which nothing goes on, and the machine is
+    the nodes' as well.
+    """
+    rig = kind(directory, seed, durability)
+    names = () if durability == "replica" else FAILOVERS
+
+    def make_faults() -> TopologyFaults:
+        return TopologyFaults(rig, Random(seed), names)
+
+    interval_s = 3 * interval_of(seconds)
+    return Campaign(rig, make_faults, seconds, seed, interval_s=interval_s, tell=tell)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=HELP, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=1.0, help="how long (1)")
     parser.add_argument("--seed", type=int, help="repeat a campaign (random)")
+    parser.add_argument(
+        "--topology",
+        choices=("single", *TOPOLOGIES),
+        default="single",
+        help="one Valkey, a cluster of six, or a primary with two replicas and three sentinels",
+    )
+    parser.add_argument(
+        "--durability",
+        choices=("replica", "fsync", "memory"),
+        default="replica",
+        help="of the instances on a topology; without replica only primaries are killed and cut "
+        "off, and what that loses is counted, not judged (replica)",
+    )
     parser.add_argument(
         "--keep",
         type=Path,
@@ -172,19 +251,28 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 100)
     report = None
     try:
-        campaign = Campaign(
-            directory, 60 * arguments.minutes, seed, tell=lambda line: print(line, flush=True)
-        )
-        report = asyncio.run(campaign.run())
+        report = asyncio.run(campaign_of(arguments, directory, seed).run())
         report.print(console)
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        if arguments.keep or report is None or report.failed:
+        failed = report is None or (report.failed and arguments.durability == "replica")
+        if arguments.keep or failed:
             print(f"logs are in {directory}", flush=True)
         else:
             shutil.rmtree(directory)
-    sys.exit(report.failed)
+    sys.exit(failed)
+
+
+def campaign_of(arguments: argparse.Namespace, directory: Path, seed: int) -> Campaign:
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    seconds = 60 * arguments.minutes
+    if arguments.topology == "single":
+        return single(directory, seconds, seed, tell=tell)
+    kind = TOPOLOGIES[arguments.topology]
+    return on_topology(kind, directory, seconds, seed, arguments.durability, tell)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 
+from redis_clients import Client
 from serving import RESPONSES
-from witness import Client, WitnessedFleet
+from witness import WitnessedFleet
 
 from teltonika.server.client import TERMINAL, CommandClient, NotConnectedError
 from teltonika.server.command import CommandEntry

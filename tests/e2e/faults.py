@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from random import Random
@@ -22,7 +21,6 @@ HOUR_S, DAY_S = 3_600, 86_400
 FARTHEST_JUMP_S = 400 * DAY_S
 """From the right time."""
 RESTARTED = "instance stopped and started"
-DISK_FULL = "disk full for the append-only file"
 MID_PACKET = "device cut off in mid-packet"
 MID_ACK = "device cut off in mid-ACK"
 LATE = "packet late on a half-open connection"
@@ -31,37 +29,36 @@ Fault = Callable[[], Coroutine[None, None, int]]
 
 
 class Faults:
-    """``done`` counts them by name. A fault answers how often it happened."""
+    """``done`` counts them by name. A fault answers how often it happened.
+
+    Those of instances and devices; a subclass adds those of its rig's Redis.
+    """
 
     def __init__(self, rig: Rig, rng: Random, names: Iterable[str] = ()) -> None:
         self.done: Counter[str] = Counter()
         self.restarts: Counter[str] = Counter()
         """SIGTERM and a new start, by instance."""
         self.history: list[str] = []
+        self.rng = rng
         self._rig = rig
-        self._rng = rng
         self._in_turn = itertools.cycle(INSTANCES)
-        every: dict[str, Fault] = {
+        every = self.every()
+        self._faults = {
+            name: every[name] for name in names or every if name not in self._rig.left_out
+        }
+
+    def every(self) -> dict[str, Fault]:
+        """By name."""
+        return {
             "instance killed": self._kill_server,
             RESTARTED: self._restart_server,
             "instance paused": self._pause_server,
-            "Valkey killed": self._kill_valkey,
-            "instance and Valkey killed": self._kill_both,
-            "Valkey paused": self._pause_valkey,
-            "connections to Redis killed by Redis": self._kill_connections,
-            "connection to Redis cut in mid-reply": self._cut_replies,
-            "connections to Redis delayed": self._delay_redis,
-            "connections to Redis throttled": self._throttle_redis,
             "connections of devices cut": self._cut_devices,
             BACK: lambda: self._lose_devices(BACK),
             OVER: lambda: self._lose_devices(OVER),
-            DISK_FULL: self._fill_disk,
             "clock jumped": self._jump,
             "clock jumped while the instance was dead": self._jump_while_dead,
         }
-        if rig.disk is None:
-            del every[DISK_FULL]
-        self._faults = {name: every[name] for name in names or every}
 
     def all_done(self, times: int) -> bool:
         """Whether each has happened; with devices left half-open, one of them was late as well."""
@@ -74,9 +71,9 @@ class Faults:
         left: list[str] = []
         limit = seconds + OVERTIME_S
         while (now := monotonic() - began) < seconds or (now < limit and not self.all_done(times)):
-            left = left or self._rng.sample(sorted(self._faults), len(self._faults))
+            left = left or self.rng.sample(sorted(self._faults), len(self._faults))
             name = left.pop()
-            await asyncio.sleep(self._rng.uniform(0.1, 0.8))
+            await asyncio.sleep(self.rng.uniform(0.1, 0.8))
             start = monotonic() - began
             count = await self._faults[name]()
             self.done[name] += count
@@ -90,10 +87,17 @@ class Faults:
         counts[LATE] = self._rig.balancer.late_packets
         return Counter(counts)
 
+    async def until(self, happened: Callable[[], bool]) -> int:
+        """Whether it did, before patience was over."""
+        end = monotonic() + PATIENCE_S
+        while not happened() and monotonic() < end:
+            await asyncio.sleep(0.01)
+        return int(happened())
+
     # -- instances -------------------------------------------------------------------------
 
     async def _kill_server(self) -> int:
-        name = self._rng.choice(INSTANCES)
+        name = self.rng.choice(INSTANCES)
         self._rig.kill_server(name)
         await self._rig.start_server(name)
         return 1
@@ -107,18 +111,18 @@ class Faults:
         return 1
 
     async def _pause_server(self) -> int:
-        process = self._rig.servers[self._rng.choice(INSTANCES)].process
+        process = self._rig.servers[self.rng.choice(INSTANCES)].process
         process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(self._rng.uniform(0.2, 2))
+        await asyncio.sleep(self.rng.uniform(0.2, 2))
         process.send_signal(signal.SIGCONT)
         return 1
 
     async def _jump(self) -> int:
-        set_clock(self._rig.clock(self._rng.choice(INSTANCES)), self._wrong_by())
+        set_clock(self._rig.clock(self.rng.choice(INSTANCES)), self._wrong_by())
         return 1
 
     async def _jump_while_dead(self) -> int:
-        name = self._rng.choice(INSTANCES)
+        name = self.rng.choice(INSTANCES)
         self._rig.kill_server(name)
         set_clock(self._rig.clock(name), self._wrong_by())
         await self._rig.start_server(name)
@@ -126,82 +130,8 @@ class Faults:
 
     def _wrong_by(self) -> int:
         """Hours or days, to either side."""
-        farthest = self._rng.choice((DAY_S, FARTHEST_JUMP_S))
-        return self._rng.choice((-1, 1)) * self._rng.randint(HOUR_S, farthest)
-
-    # -- Valkey ----------------------------------------------------------------------------
-
-    async def _kill_valkey(self) -> int:
-        self._rig.kill_valkey()
-        await asyncio.sleep(self._rng.uniform(0, 1))
-        await self._rig.start_valkey()
-        return 1
-
-    async def _kill_both(self) -> int:
-        name = self._rng.choice(INSTANCES)
-        self._rig.kill_server(name)
-        self._rig.kill_valkey()
-        await self._rig.start_valkey()
-        await self._rig.start_server(name)
-        return 1
-
-    async def _pause_valkey(self) -> int:
-        self._rig.valkey.signal(signal.SIGSTOP)
-        await asyncio.sleep(self._rng.uniform(0.2, 3))
-        self._rig.valkey.signal(signal.SIGCONT)
-        return 1
-
-    async def _fill_disk(self) -> int:
-        """Valkey ends when it can't write what it must; sometimes it is started in vain, too."""
-        assert self._rig.disk is not None
-        with self._rig.disk.full():
-            ended = await self._valkey_ends()
-            if ended and self._rng.randrange(2):
-                await self._rig.start_valkey()
-                await self._valkey_ends()
-        if self._rig.valkey.process is None:
-            await self._rig.start_valkey()
-        return int(ended)
-
-    async def _valkey_ends(self) -> bool:
-        try:
-            code = await asyncio.to_thread(self._rig.valkey.ended, PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            return False
-        assert code == 1, f"Valkey ended with {code}"
-        return True
-
-    # -- connections to Redis --------------------------------------------------------------
-
-    async def _kill_connections(self) -> int:
-        kill = self._rig.client.client_kill_filter
-        return int(await asyncio.to_thread(kill, _type="normal", skipme=True) > 0)
-
-    async def _cut_replies(self) -> int:
-        proxy = self._rig.proxy
-        before = proxy.broken[Way.OUT]
-        proxy.cut_next_replies()
-        return await self._until(lambda: proxy.broken[Way.OUT] > before)
-
-    async def _delay_redis(self) -> int:
-        before = self._rig.proxy.hindered
-        self._rig.proxy.delay_s = self._rng.uniform(0.05, 0.5)
-        await asyncio.sleep(self._rng.uniform(0.5, 3))
-        self._rig.proxy.delay_s = 0
-        return int(self._rig.proxy.hindered > before)
-
-    async def _throttle_redis(self) -> int:
-        before = self._rig.proxy.hindered
-        self._rig.proxy.bytes_per_s = self._rng.uniform(1_000, 10_000)
-        await asyncio.sleep(self._rng.uniform(0.5, 3))
-        self._rig.proxy.bytes_per_s = 0
-        return int(self._rig.proxy.hindered > before)
-
-    async def _until(self, happened: Callable[[], bool]) -> int:
-        end = monotonic() + PATIENCE_S
-        while not happened() and monotonic() < end:
-            await asyncio.sleep(0.01)
-        return int(happened())
+        farthest = self.rng.choice((DAY_S, FARTHEST_JUMP_S))
+        return self.rng.choice((-1, 1)) * self.rng.randint(HOUR_S, farthest)
 
     # -- connections of devices ------------------------------------------------------------
 
@@ -209,4 +139,4 @@ class Faults:
         return int(self._rig.balancer.cut_all() > 0)
 
     async def _lose_devices(self, kind: str) -> int:
-        return await self._rig.balancer.lose_devices(kind, self._rng.randint(1, 4), PATIENCE_S)
+        return await self._rig.balancer.lose_devices(kind, self.rng.randint(1, 4), PATIENCE_S)

@@ -12,9 +12,10 @@ from serving import IMEI, REGISTRY, BareDevice, ServerProcess, wait_for_entry
 
 sys.path.append(str(Path(__file__).parent))
 
-from campaign import Campaign
-from faults import DISK_FULL, RESTARTED
+from campaign import single
+from faults import RESTARTED
 from rig import INSTANCES
+from valkey_rig import DISK_FULL, ValkeyRig
 
 StartServer = Callable[..., ServerProcess]
 SECONDS = 60.0
@@ -25,7 +26,7 @@ KINDS = 19
 
 @pytest.mark.timeout(400)
 async def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
-    report = await Campaign(tmp_path, SECONDS, SEED).run()
+    report = await single(tmp_path, SECONDS, SEED).run()
     report.print(Console(width=100))
     result = report.result
     assert result.acknowledged > 10_000
@@ -39,7 +40,8 @@ async def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
 async def test_a_rolling_restart_of_two_instances_under_load_loses_and_doubles_nothing(
     tmp_path: Path,
 ) -> None:
-    campaign = Campaign(tmp_path, 5.0, SEED, faults=[RESTARTED], times=4, break_every=0)
+    campaign = single(tmp_path, 5.0, SEED, faults=[RESTARTED], times=4, break_every=0)
+    assert isinstance(campaign.rig, ValkeyRig)
     campaign.rig.proxy.delay_s = 0.05  # something is under way whenever an instance stops
     report = await campaign.run()
     report.print(Console(width=100))

@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 from time import monotonic
-from typing import TypeAlias
 
-import redis
-from redis.cluster import RedisCluster
+from redis_clients import Client
 from serving import STREAM
 
 from teltonika.codecs import AVL_CODECS, AvlPacket, decode_packet, luhn_check_digit
@@ -31,7 +29,6 @@ FULL_RATE_S = 300.0
 """A longer campaign has its devices send less often: a stream has to be read by each new Valkey,
 and most of a campaign's time should not go there."""
 SHOWN = 10
-Client: TypeAlias = redis.Redis | RedisCluster
 Record = tuple[str, str]
 """IMEI and timestamp; a device's records have a timestamp each."""
 
@@ -87,7 +84,8 @@ class Witness(DeviceObserver):
     """Knows what was acknowledged, and when."""
 
     def __init__(self) -> None:
-        self.records: set[Record] = set()
+        self.records: dict[Record, float] = {}
+        """To when they were acknowledged, as `time.monotonic` has it."""
         self._acknowledgements: list[Acknowledgement] = []
         self._began = monotonic()
 
@@ -96,8 +94,9 @@ class Witness(DeviceObserver):
         assert isinstance(decoded, AvlPacket)
         imei = device.imei
         times = [format_timestamp(record.timestamp_ms) for record in decoded.records]
-        self.records |= {(imei, time) for time in times}
-        at_s = monotonic() - self._began
+        now = monotonic()
+        self.records |= dict.fromkeys(((imei, time) for time in times), now)
+        at_s = now - self._began
         self._acknowledgements.append(Acknowledgement(imei, times[0], times[-1], at_s, latency_s))
 
     def says(self, record: Record) -> str:
@@ -123,6 +122,8 @@ class Comparison:
     """Stored and never sent."""
     examples: list[str]
     """The first of those that should not be."""
+    lost_at: list[float] = field(default_factory=list)
+    """When each that is lost had been acknowledged, as `time.monotonic` has it."""
 
 
 class WitnessedFleet:
@@ -183,7 +184,7 @@ def compare(
     """The streams with the devices' own knowledge."""
     witness, sent = fleet.witness, fleet.sent()
     stored = Counter(record for _, record in stored_records(client, streams))
-    lost = sorted(witness.records - stored.keys())
+    lost = sorted(witness.records.keys() - stored.keys())
     doubled = sorted(record for record, count in stored.items() if count > 1)
     unsent = sorted(stored.keys() - sent)
     entries: dict[Record, list[str]] = {record: [] for record in (doubled + unsent)[:SHOWN]}
@@ -205,6 +206,7 @@ def compare(
         doubled=sum(count - 1 for count in stored.values()),
         unsent=len(unsent),
         examples=examples,
+        lost_at=sorted(witness.records[record] for record in lost),
     )
 
 
