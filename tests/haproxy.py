@@ -115,6 +115,9 @@ class Haproxy:
         """Its health check says so."""
         self._wait(lambda: self._stat(name, "status") == "UP", f"{name} is up")
 
+    def wait_until_down(self, name: str) -> None:
+        self._wait(lambda: self._stat(name, "status") == "DOWN", f"{name} is down")
+
     def _stat(self, name: str, column: str) -> str:
         header, *rows = (line.split(",") for line in self.say("show stat").splitlines() if line)
         place = [cell.removeprefix("# ") for cell in header].index(column)

@@ -37,6 +37,15 @@ NOT_RUN = {
     "teltonika serve --workers 4 --metrics 9527": "test_workers runs two",
     "promtool check config deploy/prometheus.yml": "test_deploy runs it, where there is promtool",
     "python tests/e2e/campaign.py --minutes 30 --seed 7": "test_campaign runs a minute of it",
+    **dict.fromkeys(
+        (
+            "python tests/e2e/campaign.py --topology cluster --minutes 10",
+            "python tests/e2e/campaign.py --topology sentinel --minutes 10",
+            "python tests/e2e/campaign.py --topology cluster --durability fsync --minutes 1",
+        ),
+        "test_campaign_topologies runs a minute of each",
+    ),
+    "python tests/e2e/rolling_restart.py --devices 30": "test_haproxy runs it",
     "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",
     "pip install aiomqtt 'psycopg[binary]'": "the extra `test` has them",
     "python examples/to_postgresql.py --redis redis://localhost --postgresql postgresql:///fleet": (

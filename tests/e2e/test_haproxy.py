@@ -17,9 +17,17 @@ sys.path.append(str(Path(__file__).parent))
 
 from rolling_restart import INSTANCES, BehindHaproxy, roll
 
-from teltonika.codecs import consecutive_imeis, encode_imei
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlRecord,
+    consecutive_imeis,
+    encode_imei,
+    encode_packet,
+)
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+OTHER = "356307042441021"
+PACKET = encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
 DEVICES = 9
 
 
@@ -30,14 +38,18 @@ def behind(tmp_path: Path) -> Iterator[BehindHaproxy]:
 
 
 def connect(behind: BehindHaproxy, imei: str, source: str = "127.0.0.1") -> ssl.SSLSocket:
-    """A device whose IMEI is accepted, from an address of its own."""
+    """A device whose IMEI is accepted, from an address of its own. Raises OSError if it is not."""
     plain = socket.create_connection(
         ("127.0.0.1", behind.haproxy.port), timeout=30, source_address=(source, 0)
     )
-    context = ssl.create_default_context(cafile=behind.certificates.ca)
-    secure = context.wrap_socket(plain, server_hostname="localhost")
-    secure.sendall(encode_imei(imei))
-    assert secure.recv(1) == b"\x01"
+    with ExitStack() as stack:
+        stack.callback(plain.close)
+        context = ssl.create_default_context(cafile=behind.certificates.ca)
+        secure = stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+        secure.sendall(encode_imei(imei))
+        if secure.recv(1) != b"\x01":
+            raise ConnectionRefusedError(f"{imei} is not let in")
+        stack.pop_all()
     return secure
 
 
@@ -96,15 +108,29 @@ def test_a_device_that_speaks_no_tls_reaches_no_instance(behind: BehindHaproxy) 
     assert not any(server.logged("device_connected") for server in behind.servers.values())
 
 
-def test_an_instance_that_is_not_ready_gets_no_devices_and_keeps_those_it_has(
-    behind: BehindHaproxy,
-) -> None:
-    """HAProxy asks /readyz: a drained instance gets none, and the others all."""
+def test_a_drained_instance_gets_no_devices(behind: BehindHaproxy) -> None:
     behind.haproxy.drain("a")
     with ExitStack() as stack:
         for imei in consecutive_imeis(IMEI, 4):
             stack.enter_context(connect(behind, imei))
         assert [behind.haproxy.connections(name) for name in INSTANCES] == [0, 2, 2]
+
+
+def test_instances_that_are_not_ready_get_no_devices_and_keep_those_they_have(
+    behind: BehindHaproxy,
+) -> None:
+    with connect(behind, IMEI) as device:
+        behind.valkey.kill()
+        for name in INSTANCES:
+            behind.haproxy.wait_until_down(name)
+        with pytest.raises(OSError, match=r"not let in|EOF|reset"):
+            connect(behind, OTHER)
+        device.sendall(PACKET)
+        behind.valkey.start().close()
+        assert int.from_bytes(device.recv(4)) == 1
+        for name in INSTANCES:
+            behind.haproxy.wait_until_up(name)
+        connect(behind, OTHER).close()
 
 
 async def test_a_rolling_restart_loses_no_record_and_no_command(tmp_path: Path) -> None:
