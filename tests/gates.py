@@ -97,7 +97,7 @@ class Gates:
 
     @contextlib.contextmanager
     def partition(self, one_side: set[str], other_side: set[str]) -> Iterator[None]:
-        """Nobody of one side reaches the other; clients reach both."""
+        """Nobody of one side reaches the other; who is on neither reaches both."""
         self._on_loop(lambda gate: gate.shut_out(_far_side(gate.owner, one_side, other_side)))
         try:
             yield

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from gates import Gates, address_of
+from gates import CLIENT, Gates, address_of
 from redis_clients import Client, client_of
 from valkey_node import Node
 
@@ -95,6 +95,14 @@ class Topology:
         assert self.gated
         own = self.address(node)
         with self.gates.partition({own}, self._addresses() - {own}):
+            yield
+
+    @contextlib.contextmanager
+    def unreachable(self, node: Node) -> Iterator[None]:
+        """Nobody reaches it, nor it them: what is on its way is lost with it. Needs gates."""
+        assert self.gated
+        own = self.address(node)
+        with self.gates.partition({own}, {CLIENT} | self._addresses() - {own}):
             yield
 
     def address(self, node: Node) -> str:

@@ -67,8 +67,7 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
     """Faults that can't be done here, and why."""
     failovers: list[tuple[str, int]] = field(default_factory=list)
-    """What kind each was of, and how many records were lost that were acknowledged since the one
-    before, or in the last seconds of the campaign."""
+    """What kind each was of, and how many records it lost that were acknowledged."""
 
     @property
     def failed(self) -> bool:
@@ -166,12 +165,11 @@ class Campaign:
 
 
 def lost_in(failovers: list[tuple[float, str]], lost_at: list[float]) -> list[tuple[str, int]]:
-    """What each failover lost: it was acknowledged before the next one began."""
-    ends = [*(began for began, _ in failovers[1:]), math.inf]
-    starts = [-math.inf, *ends[:-1]]
+    """What each failover lost: it was acknowledged before its end, and after that of the last."""
+    starts = [-math.inf, *(end for end, _ in failovers)]
     return [
-        (kind, sum(start <= at < end for at in lost_at))
-        for (_, kind), start, end in zip(failovers, starts, ends, strict=True)
+        (kind, sum(start < at <= end for at in lost_at))
+        for start, (end, kind) in zip(starts, failovers, strict=False)
     ]
 
 

@@ -12,7 +12,8 @@ from valkey_node import Node
 
 PRIMARY_KILLED = "primary killed, another promoted"
 PRIMARY_CUT_OFF = "primary cut off from the others, another promoted"
-FAILOVERS = (PRIMARY_KILLED, PRIMARY_CUT_OFF)
+MACHINE_DEAD = "primary dead with its machine, another promoted"
+FAILOVERS = (PRIMARY_KILLED, PRIMARY_CUT_OFF, MACHINE_DEAD)
 
 
 class TopologyFaults(Faults):
@@ -21,13 +22,14 @@ class TopologyFaults(Faults):
     def __init__(self, rig: TopologyRig, rng: Random, names: Iterable[str] = ()) -> None:
         self.rig = rig
         self.failovers: list[tuple[float, str]] = []
-        """When each began, as `time.monotonic` has it, and of what kind it was."""
+        """When all nodes were whole behind each, as `time.monotonic` has it, and its kind."""
         super().__init__(rig, rng, names)
 
     def every(self) -> dict[str, Fault]:
         faults: dict[str, Fault] = {
-            PRIMARY_KILLED: lambda: self._to_nodes(self._kill_primary),
-            PRIMARY_CUT_OFF: lambda: self._to_nodes(self._cut_primary_off),
+            PRIMARY_KILLED: lambda: self._fail_over(PRIMARY_KILLED, self._kill_primary),
+            PRIMARY_CUT_OFF: lambda: self._fail_over(PRIMARY_CUT_OFF, self._cut_primary_off),
+            MACHINE_DEAD: lambda: self._fail_over(MACHINE_DEAD, self._kill_machine),
             "primary killed and back at once": lambda: self._to_nodes(self._kill_and_start),
             "primary paused": lambda: self._to_nodes(self._pause_primary),
             "replica killed": lambda: self._to_nodes(self._kill_replica),
@@ -51,6 +53,11 @@ class TopologyFaults(Faults):
 
         return int(await asyncio.to_thread(act_and_mend))
 
+    async def _fail_over(self, kind: str, act: Callable[[], bool]) -> int:
+        count = await self._to_nodes(act)
+        self.failovers.append((time.monotonic(), kind))
+        return count
+
     def _a_primary(self) -> Node:
         """Any, and oftener one that has telemetry."""
         topology = self.rig.topology
@@ -60,7 +67,6 @@ class TopologyFaults(Faults):
     def _kill_primary(self) -> bool:
         topology, primary = self.rig.topology, self._a_primary()
         with topology.replaced(primary):
-            self.failovers.append((time.monotonic(), PRIMARY_KILLED))
             self.rig.kill_node(primary)
         topology.start_again(primary)
         return True
@@ -68,7 +74,15 @@ class TopologyFaults(Faults):
     def _cut_primary_off(self) -> bool:
         topology, primary = self.rig.topology, self._a_primary()
         with topology.cut_off(primary), topology.replaced(primary):
-            self.failovers.append((time.monotonic(), PRIMARY_CUT_OFF))
+            pass
+        return True
+
+    def _kill_machine(self) -> bool:
+        """Unlike a killed process it takes with it what was still on its way to a replica."""
+        topology, primary = self.rig.topology, self._a_primary()
+        with topology.replaced(primary), topology.unreachable(primary):
+            self.rig.kill_node(primary)
+        topology.start_again(primary)
         return True
 
     def _kill_and_start(self) -> bool:
@@ -94,7 +108,7 @@ class TopologyFaults(Faults):
     async def _kill_both(self) -> int:
         name = self.rng.choice(sorted(self.rig.servers))
         self.rig.kill_server(name)
-        count = await self._to_nodes(self._kill_primary)
+        count = await self._fail_over(PRIMARY_KILLED, self._kill_primary)
         await self.rig.start_server(name)
         return count
 
