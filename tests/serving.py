@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import psutil
 import redis
-from redis_clients import client_of
 
 from teltonika.codecs import (
     COMMAND_CODECS,
@@ -61,7 +60,9 @@ class ServerProcess:
         self.listening: dict[str, Any] = json.loads(self.line)
         self.port: int = self.listening["port"]
         self.udp_port: int = self.listening.get("udp_port", 0)
-        self.redis = client_of(self.listening["redis"])
+        self.redis = redis.Redis.from_url(
+            self.listening["redis"], decode_responses=True, socket_timeout=None
+        )
 
     def __enter__(self) -> Self:
         return self

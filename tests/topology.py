@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from gates import CLIENT, Gates, address_of
-from redis_clients import Client, client_of
 from valkey_node import Node
+
+from teltonika.server.clients import Client, blocking_client
 
 
 class Topology:
@@ -33,7 +34,7 @@ class Topology:
 
     def client(self) -> Client:
         """redis-py's own, that finds primaries by itself."""
-        return client_of(self.url)
+        return blocking_client(self.url, decode_responses=True)
 
     def primaries(self) -> list[Node]:
         raise NotImplementedError

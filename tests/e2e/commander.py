@@ -7,11 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 
-from redis_clients import Client
 from serving import RESPONSES
 from witness import WitnessedFleet
 
 from teltonika.server.client import TERMINAL, CommandClient, NotConnectedError
+from teltonika.server.clients import Client
 from teltonika.server.command import CommandEntry
 from teltonika.server.keys import Keys
 

@@ -9,8 +9,9 @@ from random import Random
 
 import jumping_clock
 from balancer import Balancer
-from redis_clients import Client
 from serving import STREAM, ServerProcess
+
+from teltonika.server.clients import Client
 
 INSTANCES = ("a", "b")
 BREAK_EVERY = 400

@@ -86,9 +86,8 @@ def test_a_killed_primary_costs_no_record_and_doubles_none(
     with cluster.client() as client, sending_fleet(server):
         until(some_are_stored(client, 0), "the fleet sends")
         primary = cluster.primary_of(KEYS.shards[0].telemetry)
-        replica = cluster.replica_of(primary)
-        primary.kill()
-        cluster.wait_until_promoted(replica)
+        with cluster.replaced(primary):
+            primary.kill()
         cluster.start_again(primary)
     with cluster.client() as client:
         check_each_once(client)

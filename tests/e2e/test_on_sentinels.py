@@ -29,9 +29,9 @@ def test_a_killed_primary_costs_no_record_and_doubles_none(
     with sending_fleet(server):
         with old.client() as client:
             until(lambda: client.xlen(STREAM) > 200, "the fleet sends")
-        old.kill()
-        new = sentinels.wait_until_promoted(old)
-    with new.client() as client:
+        with sentinels.replaced(old):
+            old.kill()
+    with sentinels.primary.client() as client:
         check_each_is_stored_once(fields for _, fields in client.xrange(STREAM))
     check_commands(sentinels.url, server)
     assert server.stop() == 0

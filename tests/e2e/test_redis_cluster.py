@@ -88,7 +88,8 @@ def test_a_node_that_has_not_our_slots_is_refused_with_the_one_that_has(
     assert (result.returncode, result.stdout) == (1, "")
     assert (
         f"the Redis at {second.tcp_url} is one node of a cluster, and slot {slot}, "
-        f"which {STREAM} is in, belongs to 127.0.0.1:{first.port}: give that node"
+        f"which {STREAM} is in, belongs to 127.0.0.1:{first.port}: name the "
+        "cluster, with redis+cluster://"
     ) in result.stderr
     assert "Traceback" not in result.stderr
 

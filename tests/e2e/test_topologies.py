@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import redis
 from cluster import SLOTS, Cluster
-from redis_clients import Client
 from sentinels import Sentinels
 from topology import Topology
 from valkey_node import until
+
+from teltonika.server.clients import Client
 
 
 def fill(client: Client, count: int = 100) -> None:

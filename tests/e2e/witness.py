@@ -9,7 +9,6 @@ from itertools import islice
 from random import Random
 from time import monotonic
 
-from redis_clients import Client
 from serving import STREAM
 
 from teltonika.codecs import AVL_CODECS, AvlPacket, decode_packet, luhn_check_digit
@@ -23,6 +22,7 @@ from teltonika.emulator import (
     TlsSettings,
     assemble_device,
 )
+from teltonika.server.clients import Client
 
 DEVICES = 12
 FULL_RATE_S = 300.0
