@@ -134,6 +134,11 @@ class Cluster:
         """The slot."""
         return key_slot(key.encode())
 
+    @property
+    def primaries(self) -> frozenset[tuple[str, int]]:
+        """Those that have slots, as far as `locate` had to find out."""
+        return frozenset(self._by_slot.values())
+
     def _named_by(self, error: AskError) -> tuple[str, int]:
         """A node that does not know its own host names none: its own it is."""
         host, _ = self._by_slot.get(error.slot_id, self.url.addresses[0])

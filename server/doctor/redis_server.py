@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError, ResponseError
 
 from teltonika.server.config import ServerSettings
-from teltonika.server.deployment import Place, deployment_of
+from teltonika.server.deployment import Cluster, Place, deployment_of
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
 from teltonika.server.doctor.rights import check_rights
 from teltonika.server.durability import (
@@ -20,6 +21,7 @@ from teltonika.server.durability import (
     why_too_few_replicas,
 )
 from teltonika.server.errors import RedisUnavailableError
+from teltonika.server.keys import ShardKeys
 from teltonika.server.redis_check import CHECK_TIMEOUT_S, KeyGroups, check_keys, places_of
 from teltonika.server.redis_link import RedisLink, open_link
 from teltonika.server.redis_url import redacted_url
@@ -30,6 +32,8 @@ RECOMMENDED = (7, 2)
 NEARLY_FULL = 0.8
 FULL = 0.95
 CLOCK_DIFFERENCE_S = 2.0
+UNEVEN = 1.6
+"""So many times its part may one primary have."""
 
 Info = dict[str, str]
 
@@ -50,6 +54,20 @@ async def check_redis(
         return
     for place, keys in places.items():
         await _check_place(place, keys, settings, tell)
+    if isinstance(redis, Cluster):
+        tell(await check_spread(redis, settings.keys.shards))
+
+
+async def check_spread(cluster: Cluster, shards: Sequence[ShardKeys]) -> Finding:
+    """Whether every primary of a cluster has its part of the telemetry."""
+    counts = Counter([await cluster.locate(shard.telemetry) for shard in shards])
+    each = sorted(counts.values()) + [0] * (len(cluster.primaries) - len(counts))
+    found = f"{len(shards)} shards on {len(each)} primaries: {', '.join(map(str, sorted(each)))}"
+    if max(each) <= UNEVEN * len(shards) / len(each):
+        return ok("shards", found)
+    return warning(
+        "shards", found, "take more with --stream-shards, or move slots: some nodes do all the work"
+    )
 
 
 async def _check_place(

@@ -46,6 +46,7 @@ NOT_RUN = {
         "test_campaign_topologies runs a minute of each",
     ),
     "python tests/e2e/rolling_restart.py --devices 30": "test_haproxy runs it",
+    "python tests/e2e/topologies.py cluster": "test_topologies runs it",
     "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",
     "pip install aiomqtt 'psycopg[binary]'": "the extra `test` has them",
     "python examples/to_postgresql.py --redis redis://localhost --postgresql postgresql:///fleet": (

@@ -82,7 +82,7 @@ def some_are_stored(client: RedisCluster, shard: int) -> Callable[[], bool]:
 def test_a_killed_primary_costs_no_record_and_doubles_none(
     cluster: Cluster, start_server: StartServer
 ) -> None:
-    server = start_server(*SHARDS, redis_url=cluster.url)
+    server = start_server(*SHARDS, "--workers", "2", redis_url=cluster.url)
     with cluster.client() as client, sending_fleet(server):
         until(some_are_stored(client, 0), "the fleet sends")
         primary = cluster.primary_of(KEYS.shards[0].telemetry)
@@ -199,6 +199,11 @@ def check_commands(url: str, server: ServerProcess, device: BareDevice) -> None:
     found = [json.loads(line) for line in doctor.stdout.splitlines()]
     assert [one for one in found if one["outcome"] == "failure"] == []
     assert sum(one["check"] == "replicas" for one in found) == 3
+    spread = next(one for one in found if one["check"] == "shards")
+    assert (spread["outcome"], spread["found"]) == (
+        "warning",
+        "3 shards on 3 primaries: 0, 1, 2",
+    )
 
 
 def test_a_cluster_that_nobody_answers_for_is_told(tmp_path: Path) -> None:

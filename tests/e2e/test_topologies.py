@@ -1,9 +1,12 @@
 """The topologies that other tests stand on: they come up, fail over, come back."""
 
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 from cluster import SLOTS, Cluster
@@ -11,7 +14,11 @@ from sentinels import Sentinels
 from topology import Topology
 from valkey_node import until
 
-from teltonika.server.clients import Client
+from teltonika.server.clients import Client, blocking_client
+
+sys.path.append(str(Path(__file__).parent))
+
+import topologies
 
 
 def fill(client: Client, count: int = 100) -> None:
@@ -118,3 +125,17 @@ def test_every_process_ends_whatever_fails(tmp_path: Path) -> None:
     with suppress(redis.ConnectionError):
         redis.Redis(port=cluster.nodes[0].port).ping()
         pytest.fail("it still listens")
+
+
+@pytest.mark.parametrize("topology", ["cluster", "sentinel"])
+def test_one_to_try_things_with_says_where_it_is_and_ends_when_it_is_told(topology: str) -> None:
+    program = [sys.executable, str(Path(topologies.__file__)), topology]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        nodes = [process.stdout.readline().rpartition(" ")[2] for _ in range(3)]
+        with blocking_client(url) as client:
+            assert client.set("key", "value")
+        process.terminate()
+    assert process.returncode == 0
+    assert not any(psutil.pid_exists(int(pid)) for pid in nodes)
