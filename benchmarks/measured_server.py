@@ -88,7 +88,7 @@ class MeasuredServer:
 
     def used(self) -> Used:
         """Processor time in seconds, since each began."""
-        return Used(_processor_time(self.pid), _processor_time(self._valkey_pid))
+        return Used(processor_time(self.pid), processor_time(self._valkey_pid))
 
     def share(self, pass_time: Callable[[], None]) -> Used:
         """Of one core, meanwhile."""
@@ -114,7 +114,7 @@ def measured_server(environment: Mapping[str, str] = {}) -> Iterator[MeasuredSer
         yield MeasuredServer(listening, client, devices)
 
 
-def _processor_time(pid: int) -> float:
+def processor_time(pid: int) -> float:
     """User's and system's, of all threads, as /proc/PID/stat has it, but in nanoseconds there."""
     return time.clock_gettime((~pid << 3) | _PROCESS_CLOCK)
 

@@ -15,6 +15,7 @@ import psutil
 
 from benchmarks.figures import Figure
 from benchmarks.ingest import MANY, ONE
+from benchmarks.measured_server import processor_time
 from benchmarks.senders import one_by_one
 from benchmarks.servers import resident_bytes, running_server
 from benchmarks.workloads import Workload
@@ -53,9 +54,9 @@ def _ingest(
     records = count * each * workload.records_per_packet
     packets = workload.packets(each, seed)
     with running_server({"TELTONIKA_INSTANCE_ID": f"{seed}-{way}", **environment}) as server:
-        before = _processor_time(server.pid)
+        before = _server_time(server.pid)
         seconds = one_by_one(server.port, count, packets, echo=False)
-        used = _processor_time(server.pid) - before
+        used = _server_time(server.pid) - before
     for name, value, unit in (
         (workload.name, records / seconds, "records/s"),
         (f"{workload.name} server's time", 1e6 * used / records, "µs a record"),
@@ -69,12 +70,10 @@ def _start_bytes(shards: int) -> int:
         return resident_bytes(server.pid)
 
 
-def _processor_time(pid: int) -> float:
+def _server_time(pid: int) -> float:
     """Of a server and its workers, and of no Valkey."""
-    server = psutil.Process(pid)
-    workers = [one for one in server.children() if "valkey" not in one.name()]
-    times = [one.cpu_times() for one in (server, *workers)]
-    return sum(one.user + one.system for one in times)
+    workers = [one for one in psutil.Process(pid).children() if "valkey" not in one.name()]
+    return sum(map(processor_time, (pid, *(one.pid for one in workers))))
 
 
 @contextlib.contextmanager

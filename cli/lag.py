@@ -28,7 +28,7 @@ from teltonika.cli.until_stopped import run_until_stopped
 from teltonika.consumer.client import open_client, read_shard_count
 from teltonika.consumer.lag import GroupLag, read_lag
 from teltonika.consumer.outages import FAILURES
-from teltonika.server.clients import AsyncClient
+from teltonika.server.clients import AsyncClient, close_client
 from teltonika.server.keys import Keys
 from teltonika.server.refusals import in_words
 
@@ -137,7 +137,7 @@ async def _opened(url: str) -> AsyncIterator[AsyncClient]:
     try:
         yield client
     finally:
-        await client.aclose()
+        await close_client(client)
 
 
 def _check(groups: list[GroupLag], wanted: str | None, max_lag: int) -> None:

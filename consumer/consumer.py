@@ -15,7 +15,7 @@ from teltonika.consumer.client import REPLY_TIMEOUT_S, open_client, read_shard_c
 from teltonika.consumer.group_on_shard import GroupOnShard
 from teltonika.consumer.outages import FAILURES, Outages
 from teltonika.consumer.shard_reader import Limits, Lost, ShardReader
-from teltonika.server.clients import AsyncClient
+from teltonika.server.clients import AsyncClient, close_client
 from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.keys import TELEMETRY_STREAM, Keys
 from teltonika.server.refusals import in_words
@@ -101,7 +101,7 @@ class TelemetryConsumer:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             client = open_client(self._url)
-            stack.push_async_callback(client.aclose)
+            stack.push_async_callback(close_client, client)
             try:
                 async with asyncio.timeout(REPLY_TIMEOUT_S):
                     readers = await self._join(client)

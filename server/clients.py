@@ -7,12 +7,25 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 from redis.asyncio import Sentinel as AsyncSentinel
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.cluster import ClusterNode
 
 from teltonika.server.redis_url import Kind, parse_redis_url
 
 Client: TypeAlias = "Redis | RedisCluster"
 AsyncClient: TypeAlias = "AsyncRedis | AsyncRedisCluster"
+
+
+class _Sentinels(AsyncSentinel):
+    """It closes all of its clients: redis-py's loses some when two look for the primary at once."""
+
+    def __init__(self, addresses: tuple[tuple[str, int], ...], options: dict[str, Any]) -> None:
+        super().__init__(addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        self._all = tuple(self.sentinels)
+
+    async def aclose(self) -> None:
+        for sentinel in self._all:
+            await sentinel.aclose()
 
 
 def blocking_client(url: str, **options: Any) -> Client:
@@ -29,7 +42,7 @@ def blocking_client(url: str, **options: Any) -> Client:
 
 
 def async_client(url: str, **options: Any) -> AsyncClient:
-    """The same for asyncio."""
+    """The same for asyncio; `close_client` closes it."""
     parsed = parse_redis_url(url)
     if parsed.kind is Kind.SINGLE:
         return AsyncRedis.from_url(url, **options)
@@ -37,5 +50,18 @@ def async_client(url: str, **options: Any) -> AsyncClient:
     if parsed.kind is Kind.CLUSTER:
         nodes = [AsyncClusterNode(*address) for address in parsed.addresses]
         return AsyncRedisCluster(startup_nodes=nodes, **options)
-    sentinels = AsyncSentinel(parsed.addresses, sentinel_kwargs=parsed.sentinel_arguments())  # type: ignore[no-untyped-call]
+    sentinels = _Sentinels(parsed.addresses, parsed.sentinel_arguments())
     return cast(AsyncRedis, sentinels.master_for(parsed.service, **options))
+
+
+async def close_client(client: AsyncClient) -> None:
+    """Every connection that a client of `async_client` has: redis-py leaves some open.
+
+    Those to Sentinels, and all of a cluster after a failure.
+    """
+    await client.aclose()
+    if isinstance(client, AsyncRedisCluster):
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await client.nodes_manager.aclose(nodes)
+    elif isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.sentinel_manager.aclose()

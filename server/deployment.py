@@ -15,10 +15,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from teltonika.server.redis_url import Kind, RedisUrl, parse_redis_url
-
-LOOK_UP_TIMEOUT_S = 2.0
-"""For one Sentinel or node to say where the others are."""
+from teltonika.server.redis_url import LOOK_UP_TIMEOUT_S, Kind, RedisUrl, parse_redis_url
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -81,7 +78,7 @@ class SentinelPrimary:
 
     async def locate(self, key: str) -> Place:
         """Asked for each time: a connection lasts."""
-        options = {**self.url.sentinel_arguments(), "socket_timeout": LOOK_UP_TIMEOUT_S}
+        options = self.url.sentinel_arguments()
         sentinels = Sentinel(self.url.addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         async with sentinels:
             host, port = await sentinels.discover_master(self.url.service)

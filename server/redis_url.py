@@ -16,6 +16,8 @@ from redis.connection import SSLConnection, parse_url
 
 DEFAULT_PORTS = {"sentinel": 26_379, "cluster": 6_379}
 _OF_SENTINEL = "sentinel_"
+LOOK_UP_TIMEOUT_S = 2.0
+"""For one Sentinel or node to say where the others are."""
 
 
 class Kind(StrEnum):
@@ -64,7 +66,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
     def sentinel_arguments(self) -> dict[str, Any]:
         """The same for the Sentinels: with the same TLS, and their own user and password."""
         tls = {name: value for name, value in self.arguments().items() if name.startswith("ssl")}
-        return tls | dict(self.sentinel_options)
+        return {"socket_timeout": LOOK_UP_TIMEOUT_S} | tls | dict(self.sentinel_options)
 
 
 def parse_redis_url(text: str) -> RedisUrl:

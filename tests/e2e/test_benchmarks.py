@@ -7,9 +7,11 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.asked import ASKED
+from benchmarks.cost_model import COSTS
 from benchmarks.page import pages
 from benchmarks.plots import Growth
 from benchmarks.report import Report, markdown
+from benchmarks.scaling import Scaling
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +52,26 @@ def test_a_part_can_be_measured_alone(tmp_path: Path) -> None:
     run("benchmarks", "--quick", "--only", "Encode", "--output", str(tmp_path))
     report = msgspec.json.decode((tmp_path / "benchmarks.json").read_bytes(), type=Report)
     assert {line.part for line in report.lines} == {"Encode"}
+
+
+def test_what_a_fleet_costs_is_measured_and_told_of_a_larger_one(tmp_path: Path) -> None:
+    run("benchmarks.scaling", "--quick", "--output", str(tmp_path))
+    scaling = msgspec.json.decode((tmp_path / "scaling.json").read_bytes(), type=Scaling)
+    assert scaling.errors.keys() == set(COSTS)
+    assert all(value >= 0 for values in scaling.model.factors.values() for value in values)
+    kept = ("--like", str(ROOT / "docs" / "scaling.json"))
+    of_a_million = ("--devices", "1000000", "--interval", "60", "--records", "1")
+    told = run("benchmarks.scaling", *kept, *of_a_million)
+    assert "1,000,000 devices, 16,667 packets a second, 1 records each" in told
+    assert "workers" in told
+
+
+def test_what_a_fleet_costs_was_predicted_within_a_fifth() -> None:
+    kept = (ROOT / "docs" / "scaling.json").read_bytes()
+    scaling = msgspec.json.decode(kept, type=Scaling)
+    assert scaling.rounds >= 3
+    assert scaling.held_out.load not in [one.load for one in scaling.measured]
+    assert max(map(abs, scaling.errors.values())) <= 0.2
 
 
 def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:

@@ -43,8 +43,6 @@ async def write_when_it_takes_it(
                 return
 
 
-# redis-py leaves a connection to a cluster's old node to the garbage collector
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("start", "shards"), [(Sentinels, 1), (Cluster, 2)], ids=["sentinels", "cluster"]
 )

@@ -32,6 +32,8 @@ NOT_RUN = {
     "pip install -e '.[test]' && pytest": "is what runs this",
     "pip install -e '.[bench]' && npm ci --prefix benchmarks/peers": "slow, and not needed",
     "python -m benchmarks": "takes minutes; test_benchmarks runs it with --quick",
+    "python -m benchmarks.scaling --like docs/scaling.json --devices 1000000 --interval 60 "
+    "--records 1": "test_benchmarks runs it",
     "pytest tests/e2e/test_sent_again.py": "the suite runs it",
     "python tests/e2e/campaign.py --minutes 0.5 --seed 1": "test_campaign runs it",
     "teltonika serve --workers 4 --metrics 9527": "test_workers runs two",

@@ -25,6 +25,7 @@ def test_a_primary_is_named_behind_its_sentinels() -> None:
         "rediss://:sesame@[::1]:6379/2?ssl_ca_certs=ca.pem&socket_timeout=3"
     )
     assert url.sentinel_arguments() == {
+        "socket_timeout": 2.0,
         "ssl": True,
         "ssl_ca_certs": "ca.pem",
         "username": "watch",
