@@ -133,7 +133,8 @@ def document() -> Document:
             "telemetry": Channel(
                 TELEMETRY,
                 "Telemetry",
-                "One entry for each AVL record, in the order in which they came.",
+                "One entry for each AVL record, in the order in which they came. With --stream-shards "
+                f"it is several streams, {TELEMETRY}:{{0}} and so on, each device in one.",
                 messages(TelemetryEntry),
             ),
             "messages": Channel(
