@@ -133,8 +133,9 @@ def document() -> Document:
             "telemetry": Channel(
                 TELEMETRY,
                 "Telemetry",
-                "One entry for each AVL record, in the order in which they came. With --stream-shards "
-                f"it is several streams, {TELEMETRY}:{{0}} and so on, each device in one.",
+                "One entry for each AVL record, in the order in which they came. With "
+                f"--stream-shards it is several streams, {TELEMETRY}:{{0}} and so on, each device "
+                "in one.",
                 messages(TelemetryEntry),
             ),
             "messages": Channel(
