@@ -100,11 +100,12 @@ class AvlCodec:
                 variable, position = _decode_variable(
                     data, position, layout.variable_count, end, offset
                 )
-            io = IoElements(layout.counts, layout.read_pairs(data, start), variable)
+            record = data[start:position]
+            io = IoElements(layout.counts, record, variable, layout.read_pairs)
             records.append(
                 AvlRecord(ts, priority, lon, lat, altitude, angle, sats, speed, event, reason, io)
             )
-            encoded.append(data[start:position])
+            encoded.append(record)
         if position != end or data[end] != count:
             raise _miscounted(data, position, offset)
         return AvlPacket(self.codec_id, tuple(records), tuple(encoded))

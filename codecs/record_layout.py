@@ -42,8 +42,8 @@ class RecordLayout(msgspec.Struct, frozen=True, gc=False):
     """What `read_numbers` gives where a record has this layout, and only there."""
     read_numbers: Reader
     """The record's number of IO elements, then the count of each group."""
-    read_pairs: Reader
-    """Id and value of each fixed-width element in turn."""
+    read_pairs: Callable[[bytes], tuple[int, ...]]
+    """Id and value of each fixed-width element in turn, of a record's own bytes."""
 
 
 class RecordLayouts:

@@ -1,10 +1,11 @@
 """What an AVL packet holds: records, and their IO elements."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import overload
 
 import msgspec
+from msgspec.structs import force_setattr
 
 FIXED_WIDTHS = (1, 2, 4, 8)
 
@@ -63,20 +64,44 @@ def _wire_group(element: IoElement) -> int:
         ) from None
 
 
-class IoElements(msgspec.Struct, frozen=True, gc=False):
+class IoElements(msgspec.Struct, frozen=True, gc=False, eq=False):
     """The IO elements of one record, in wire order: 1-, 2-, 4-, 8-byte values, then variable.
 
-    A sequence of `IoElement`, made when it is read: a decoder keeps the numbers as `struct` gave
-    them, since most users want only `by_id`, and making 20 objects costs more than decoding them.
+    A sequence of `IoElement`, made when it is read: most users want only `by_id`, and making 20
+    objects costs more than decoding them. Nor does a decoder read the numbers before somebody asks.
 
-    ``counts`` are N1, N2, N4 and N8; ``pairs`` holds id and value of each fixed-width element in
-    turn; ``variable`` holds id and bytes of each variable-length one. `IoElements.of` makes one
-    from elements in any order.
+    ``counts`` are N1, N2, N4 and N8; ``kept`` is `pairs`, or the record that ``read_pairs`` reads
+    them from; ``variable`` holds id and bytes of each variable-length one. `IoElements.of` makes
+    one from elements in any order.
     """
 
     counts: tuple[int, int, int, int] = (0, 0, 0, 0)
-    pairs: tuple[int, ...] = ()
+    kept: tuple[int, ...] | bytes = ()
     variable: tuple[tuple[int, bytes], ...] = ()
+    read_pairs: Callable[[bytes], tuple[int, ...]] | None = None
+
+    @property
+    def pairs(self) -> tuple[int, ...]:
+        """Id and value of each fixed-width element in turn."""
+        kept = self.kept
+        if isinstance(kept, tuple):
+            return kept
+        assert self.read_pairs is not None
+        pairs = self.read_pairs(kept)
+        force_setattr(self, "kept", pairs)
+        return pairs
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IoElements):
+            return NotImplemented
+        return (
+            self.counts == other.counts
+            and self.pairs == other.pairs
+            and self.variable == other.variable
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.counts, self.pairs, self.variable))
 
     @classmethod
     def of(cls, elements: Iterable[IoElement]) -> "IoElements":
@@ -97,7 +122,7 @@ class IoElements(msgspec.Struct, frozen=True, gc=False):
         return cls((n1, n2, n4, n8), tuple(pairs), tuple(variable))
 
     def __len__(self) -> int:
-        return len(self.pairs) // 2 + len(self.variable)
+        return sum(self.counts) + len(self.variable)
 
     def __iter__(self) -> Iterator[IoElement]:
         pairs = iter(self.pairs)
@@ -119,9 +144,10 @@ class IoElements(msgspec.Struct, frozen=True, gc=False):
 
     def by_id(self) -> dict[int, int | bytes]:
         """IO id to value. Where an id stands twice the last value wins."""
-        if len(self.pairs) % 2:
+        read = self.pairs
+        if len(read) % 2:
             raise ValueError("the last id of the pairs has no value")
-        pairs = iter(self.pairs)
+        pairs = iter(read)
         # Checked above: zip's own `strict` takes longer than ten more elements (x1.1).
         values: dict[int, int | bytes] = dict(zip(pairs, pairs))  # noqa: B905
         if self.variable:

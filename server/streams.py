@@ -1,7 +1,7 @@
 """The shape of what is written to Redis: the fields of CONTRACT, section 1."""
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -97,10 +97,15 @@ class MessageEntry(msgspec.Struct, frozen=True):
 def attributes(record: AvlRecord) -> dict[int, AttributeValue]:
     """A record's IO elements by id; of an id that stands twice the last value."""
     io = record.io
-    values: dict[int, Any] = io.by_id()
-    eight_bytes_wide = io.pairs[-2 * io.counts[3] :: 2] if io.counts[3] else ()
-    for io_id in {*eight_bytes_wide, *dict(io.variable)}:  # no other needs more than a number
-        values[io_id] = _attribute(values[io_id])
+    pairs = io.pairs
+    reading = iter(pairs)
+    values: dict[int, AttributeValue] = dict(zip(reading, reading))  # noqa: B905 - as many of both
+    for io_id in pairs[-2 * io.counts[3] :: 2] if io.counts[3] else ():
+        value = values[io_id]  # 8 bytes wide: no narrower one can be more than a number
+        if isinstance(value, int) and value > MAX_SAFE_INTEGER:
+            values[io_id] = WrappedValue(bigint=str(value))
+    for io_id, content in io.variable:
+        values[io_id] = WrappedValue(buffer=base64.b64encode(content).decode("ascii"))
     return values
 
 
@@ -133,14 +138,6 @@ def packet_arguments(
         )
         arguments += (timestamp, _encode(payload))
     return tuple(arguments), repeated
-
-
-def _attribute(value: int | bytes) -> AttributeValue:
-    if isinstance(value, bytes):
-        return WrappedValue(buffer=base64.b64encode(value).decode("ascii"))
-    if value > MAX_SAFE_INTEGER:
-        return WrappedValue(bigint=str(value))
-    return value
 
 
 _encode = msgspec.json.Encoder().encode

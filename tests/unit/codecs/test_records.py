@@ -2,7 +2,15 @@
 
 import pytest
 
-from teltonika.codecs import IoElement, IoElements
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlPacket,
+    AvlRecord,
+    IoElement,
+    IoElements,
+    decode_packet,
+    encode_packet,
+)
 
 
 def test_elements_stand_in_wire_order_whatever_order_they_came_in() -> None:
@@ -47,3 +55,27 @@ def test_a_width_that_the_wire_does_not_have_is_refused() -> None:
 def test_pairs_that_end_with_an_id_are_refused() -> None:
     with pytest.raises(ValueError, match="the last id of the pairs has no value"):
         IoElements((2, 0, 0, 0), (1, 10, 2)).by_id()
+
+
+def test_a_decoder_reads_the_numbers_of_a_record_once_somebody_asks_for_them() -> None:
+    elements = [IoElement(1, 7, 1), IoElement(66, 24_079, 2), IoElement(78, 2**63, 8)]
+    given = IoElements.of([*elements, IoElement.variable(385, b"beacon")])
+    encoded = encode_packet(AVL_CODECS.by_name("8E"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=given)])
+    packet = decode_packet(encoded)
+    assert isinstance(packet, AvlPacket)
+    read = packet.records[0].io
+    assert read.kept == packet.encoded[0]
+    assert len(read) == 4
+    assert read.kept == packet.encoded[0], "counting them needs none of them"
+    assert read == given
+    assert hash(read) == hash(given)
+    assert read.kept == given.kept == read.pairs
+    assert list(read) == list(given)
+
+
+def test_elements_that_differ_in_anything_are_not_equal() -> None:
+    one = IoElements.of([IoElement(1, 7, 1)])
+    assert one != IoElements.of([IoElement(1, 7, 2)])
+    assert one != IoElements.of([IoElement(1, 8, 1)])
+    assert one != IoElements.of([IoElement(1, 7, 1), IoElement.variable(2, b"")])
+    assert one != ((1, 0, 0, 0), (1, 7))
