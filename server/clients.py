@@ -7,8 +7,11 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 from redis.asyncio import Sentinel as AsyncSentinel
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
+from redis.retry import Retry
 
 from teltonika.server.redis_url import Kind, parse_redis_url
 
@@ -20,7 +23,8 @@ class _Sentinels(AsyncSentinel):
     """It closes all of its clients: redis-py's loses some when two look for the primary at once."""
 
     def __init__(self, addresses: tuple[tuple[str, int], ...], options: dict[str, Any]) -> None:
-        super().__init__(addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        once = {"retry": AsyncRetry(NoBackoff(), 0)}  # there are others to ask
+        super().__init__(addresses, sentinel_kwargs=options | once)  # type: ignore[no-untyped-call]
         self._all = tuple(self.sentinels)
 
     async def aclose(self) -> None:
@@ -37,7 +41,10 @@ def blocking_client(url: str, **options: Any) -> Client:
     if parsed.kind is Kind.CLUSTER:
         nodes = [ClusterNode(*address) for address in parsed.addresses]  # type: ignore[no-untyped-call]
         return RedisCluster(startup_nodes=nodes, **options)
-    sentinels = Sentinel(parsed.addresses, sentinel_kwargs=parsed.sentinel_arguments())  # type: ignore[no-untyped-call]
+    once = {"retry": Retry(NoBackoff(), 0)}  # there are other Sentinels to ask
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
+        parsed.addresses, sentinel_kwargs=parsed.sentinel_arguments() | once
+    )
     return cast(Redis, sentinels.master_for(parsed.service, **options))  # type: ignore[no-untyped-call]
 
 

@@ -10,7 +10,9 @@ from typing import Protocol
 
 import msgspec
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -75,13 +77,22 @@ class SentinelPrimary:
 
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
+        self._addresses = url.addresses
 
     async def locate(self, key: str) -> Place:
-        """Asked for each time: a connection lasts."""
-        options = self.url.sentinel_arguments()
-        sentinels = Sentinel(self.url.addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        """Asked for each time: a connection lasts. Who answered last is asked first."""
+        once = {"retry": Retry(NoBackoff(), 0)}  # there are others to ask
+        sentinels = Sentinel(  # type: ignore[no-untyped-call]
+            self._addresses, sentinel_kwargs=self.url.sentinel_arguments() | once
+        )
         async with sentinels:
             host, port = await sentinels.discover_master(self.url.service)
+            self._addresses = tuple(
+                (options["host"], options["port"])
+                for options in (
+                    sentinel.connection_pool.connection_kwargs for sentinel in sentinels.sentinels
+                )
+            )
         return Place(self.url.at(host, port))
 
     def failed(self, error: BaseException) -> None:

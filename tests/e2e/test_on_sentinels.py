@@ -1,6 +1,7 @@
 """A server on a primary that Sentinels watch."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,6 +58,19 @@ def check_commands(url: str, server: ServerProcess) -> None:
             assert json.loads(sending.stdout.read().splitlines()[-1])["status"] == "responded"
     tail = run_teltonika("tail", "--since", "1h", "--count", "1", *where)
     assert json.loads(tail.stdout)["codec"]
+
+
+def test_a_sentinel_that_stands_still_is_passed_over(
+    sentinels: Sentinels, start_server: StartServer
+) -> None:
+    primary = f"redis://127.0.0.1:{sentinels.primary.announced}"
+    first = sentinels.sentinels[0].process
+    assert first is not None
+    first.send_signal(signal.SIGSTOP)
+    server = start_server(redis_url=sentinels.url)
+    assert server.listening["redis"] == primary
+    assert run_teltonika("devices", "--redis", sentinels.url).returncode == 0
+    assert server.stop() == 0
 
 
 def test_a_primary_that_the_sentinels_do_not_know_is_told(
