@@ -1,6 +1,7 @@
 """Ports for servers whose port must be known before they run."""
 
 import contextlib
+import os
 import random
 import socket
 from pathlib import Path
@@ -13,10 +14,12 @@ def free_port() -> int:
     """A port that nobody listens on.
 
     It is not one of those that the system gives away: any connection that any process opens
-    meanwhile may get one of these.
+    meanwhile may get one of these. And tests that run beside this one choose among others.
     """
+    first = FIRST_PORT + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    step = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.randrange(FIRST_PORT, _first_given_away())
+        port = random.randrange(first, _first_given_away(), step)
         if port in _handed_out:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -202,7 +202,8 @@ def test_replicas_and_a_replica(valkey: OwnValkey, tmp_path: Path) -> None:
 
 
 def test_a_node_of_a_cluster_without_our_keys(valkey: OwnValkey) -> None:
-    client = valkey.start("--cluster-enabled", "yes", "--port", str(free_port()))
+    ports = ("--port", str(free_port()), "--cluster-port", str(free_port()))
+    client = valkey.start("--cluster-enabled", "yes", *ports)
     client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16_383)
     while "'cluster_state': 'ok'" not in str(client.execute_command("CLUSTER INFO")):
         pass
