@@ -14,7 +14,7 @@ from typer.core import TyperOption
 
 from teltonika.cli.known_variables import UnknownVariable, unknown_variables
 from teltonika.cli.output import print_json
-from teltonika.cli.redis_options import has_password
+from teltonika.cli.redis_options import has_secret
 from teltonika.cli.serve import serve_settings
 from teltonika.cli.shared_options import with_options_of
 from teltonika.codecs.printable import printable
@@ -92,7 +92,7 @@ def _settings_of(context: typer.Context, settings: ServerSettings) -> list[Setti
                 value if isinstance(value, Value) else str(value),
                 _ORIGINS.get(source.name if source else "", Origin.DEFAULT),
                 option.show_default if isinstance(option.show_default, str) else "",
-                is_url and has_password(settings.redis_url or ""),  # also one from a file
+                is_url and has_secret(settings.redis_url or ""),  # also one from a file
                 option.rich_help_panel or "",
             )
         )

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,7 @@ from teltonika.cli.redis_options import (
 )
 from teltonika.server.client import CommandClient, ConnectedDevice
 from teltonika.server.keys import Keys
+from teltonika.server.refusals import in_words
 
 
 def devices(
@@ -31,17 +32,16 @@ def devices(
     json: Annotated[bool, typer.Option("--json", help="Print one object a device.")] = False,
 ) -> None:
     """List the connected devices: IMEI, instance, since when, commands that wait."""
-    client = CommandClient(
-        redis_url(context, redis, redis_password_file, data_dir), Keys(key_prefix)
-    )
+    url = redis_url(context, redis, redis_password_file, data_dir)
     try:
+        client = CommandClient(url, Keys(key_prefix))
         if json:
             for device in client.devices():
                 print_json(device)
             return
         found = sorted(client.devices(), key=lambda device: device.imei)
-    except RedisError as error:
-        fail(f"Redis: {error}")
+    except (RedisError, RedisClusterException) as error:
+        fail(f"Redis: {in_words(error)}")
     Console().print(_table(found) if found else "No device is connected.")
 
 

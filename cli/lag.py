@@ -27,10 +27,9 @@ from teltonika.cli.redis_options import (
 from teltonika.cli.until_stopped import run_until_stopped
 from teltonika.consumer.client import open_client, read_shard_count
 from teltonika.consumer.lag import GroupLag, read_lag
-from teltonika.consumer.outages import FAILURES
 from teltonika.server.clients import AsyncClient, close_client
 from teltonika.server.keys import Keys
-from teltonika.server.refusals import in_words
+from teltonika.server.refusals import FAILURES, in_words
 
 
 def lag(

@@ -6,7 +6,7 @@ read the command lines that run on it.
 
 from pathlib import Path
 from typing import Annotated, TypeAlias
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import typer
 
@@ -14,6 +14,7 @@ from teltonika.cli.errors import USAGE, fail
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server.embedded import running_url
 from teltonika.server.redis_link import check_redis_url
+from teltonika.server.redis_url import split_redis_url
 
 DEFAULTS = ServerSettings()
 
@@ -64,7 +65,7 @@ def named_redis(context: typer.Context, url: str | None, password_file: Path | N
     except ServerError as error:
         fail(str(error), USAGE)
     source = context.get_parameter_source("redis")
-    if has_password(url) and source is not None and source.name == "COMMANDLINE":
+    if has_secret(url) and source is not None and source.name == "COMMANDLINE":
         fail(
             "--redis: every user of this machine can read a command line, and so the password in "
             "it: set TELTONIKA_REDIS to the URL, or name a --redis-password-file",
@@ -74,13 +75,20 @@ def named_redis(context: typer.Context, url: str | None, password_file: Path | N
         return url
     if has_password(url):
         fail("--redis-password-file: the URL has a password already", USAGE)
-    joint = "&" if urlsplit(url).query else "?"
+    joint = "&" if split_redis_url(url).query else "?"
     return f"{url}{joint}password={quote(_read_password(password_file), safe='')}"
 
 
+def has_secret(url: str) -> bool:
+    """Whether a URL that `check_redis_url` took has a password, of Redis or of its Sentinels."""
+    options = parse_qs(split_redis_url(url).query)
+    return has_password(url) or any(name.endswith("password") for name in options)
+
+
 def has_password(url: str) -> bool:
-    """Whether a URL that `check_redis_url` took has a password, wherever in it."""
-    return bool(urlsplit(url).password or "password" in parse_qs(urlsplit(url).query))
+    """Whether it has a password of Redis, wherever in it."""
+    parts = split_redis_url(url)
+    return bool(parts.password or "password" in parse_qs(parts.query))
 
 
 def _read_password(file: Path) -> str:

@@ -5,7 +5,7 @@ import uuid
 from typing import Annotated
 
 import typer
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from teltonika.cli.errors import FAILED, USAGE, fail
 from teltonika.cli.numbers import a_number
@@ -24,6 +24,7 @@ from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.client import TERMINAL, CommandClient, NotConnectedError
 from teltonika.server.command import MAX_TIMEOUT_S, CommandEntry
 from teltonika.server.keys import Keys
+from teltonika.server.refusals import in_words
 
 SLACK_S = 10.0
 """For the server, and for a command before this one, beyond the command's own times."""
@@ -92,8 +93,8 @@ def send(
         if json:
             print_json(_not_sent(entry, str(error)))
         fail(f"not_connected: {error}")
-    except RedisError as error:
-        fail(f"Redis: {error}")
+    except (RedisError, RedisClusterException) as error:
+        fail(f"Redis: {in_words(error)}")
     except KeyboardInterrupt:
         fail("interrupted: the command may still be executed", 130)
     if status.get("status") not in TERMINAL:

@@ -13,12 +13,12 @@ import msgspec
 from teltonika.consumer.batch import Batch
 from teltonika.consumer.client import REPLY_TIMEOUT_S, open_client, read_shard_count
 from teltonika.consumer.group_on_shard import GroupOnShard
-from teltonika.consumer.outages import FAILURES, Outages
+from teltonika.consumer.outages import Outages
 from teltonika.consumer.shard_reader import Limits, Lost, ShardReader
 from teltonika.server.clients import AsyncClient, close_client
 from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.keys import TELEMETRY_STREAM, Keys
-from teltonika.server.refusals import in_words
+from teltonika.server.refusals import FAILURES, in_words
 
 log = logging.getLogger("teltonika.consumer")
 

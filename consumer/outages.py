@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisClusterException, RedisError
 
 from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.refusals import can_change, in_words
@@ -13,9 +12,6 @@ from teltonika.server.refusals import can_change, in_words
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 MAX_EXPONENT = 10
-
-FAILURES = (RedisError, RedisClusterException, OSError)
-"""What redis-py raises: RedisClusterException is no RedisError."""
 
 log = logging.getLogger("teltonika.consumer")
 

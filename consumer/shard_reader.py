@@ -15,8 +15,9 @@ import msgspec
 
 from teltonika.consumer.batch import Batch
 from teltonika.consumer.group_on_shard import Delivered, GroupOnShard
-from teltonika.consumer.outages import FAILURES, Outages
+from teltonika.consumer.outages import Outages
 from teltonika.consumer.record import read_record
+from teltonika.server.refusals import FAILURES
 
 LONGEST_BLOCK_S = 2.0
 FROM_THE_BEGINNING = "0"

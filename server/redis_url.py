@@ -7,9 +7,10 @@ password and options are those of the servers behind; a Sentinel has its own, if
 options ``sentinel_username`` and ``sentinel_password``.
 """
 
+import re
 from enum import StrEnum
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import msgspec
 from redis.connection import SSLConnection, parse_url
@@ -71,7 +72,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
 
 def parse_redis_url(text: str) -> RedisUrl:
     """Raises ValueError, with a sentence that repeats nothing of the URL."""
-    parts = urlsplit(text)
+    parts = split_redis_url(text)
     scheme, _, kind = parts.scheme.partition("+")
     if not kind:
         return RedisUrl(Kind.SINGLE, text)
@@ -108,9 +109,23 @@ def parse_redis_url(text: str) -> RedisUrl:
     )
 
 
+def split_redis_url(text: str) -> SplitResult:
+    """Like urlsplit, which takes no list of hosts with an IPv6 address in it on newer Pythons."""
+    scheme, separator, rest = text.partition("://")
+    if not (separator and "+" in scheme):
+        return urlsplit(text)
+    found = _PARTS.match(rest)
+    assert found is not None  # it matches anything
+    netloc, path, query, fragment = found.groups(default="")
+    return SplitResult(scheme.lower(), netloc, path, query, fragment)
+
+
+_PARTS = re.compile(r"([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+
+
 def redacted_url(url: str) -> str:
     """A URL that `parse_redis_url` took, without its passwords, wherever they stand in it."""
-    parts = urlsplit(url)
+    parts = split_redis_url(url)
     user, at, host = parts.netloc.rpartition("@")
     user = user.partition(":")[0]
     options = [

@@ -2,17 +2,25 @@
 
 import re
 
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.exceptions import (
     AskError,
     ClusterCrossSlotError,
     MovedError,
     NoScriptError,
+    RedisClusterException,
+    RedisError,
     ResponseError,
 )
+from redis.sentinel import MasterNotFoundError
 
 _CODE = re.compile(r"(?:^|: -)([A-Z]{2,}) ")
 """Of an error that redis-py has no class for; inside the text if an old Redis' script met it."""
 _FOR_EVER = frozenset({"WRONGTYPE", "CROSSSLOT", "ERR"})
+
+
+FAILURES = (RedisError, RedisClusterException, OSError)
+"""What redis-py raises: RedisClusterException is no RedisError."""
 
 
 def can_change(error: BaseException) -> bool:
@@ -38,6 +46,9 @@ def in_words(error: BaseException) -> str:
             )
         case AskError():
             return f"the Redis Cluster is moving slot {error.slot_id} to {node_of(error)}"
+        case MasterNotFoundError() | AsyncMasterNotFoundError():
+            found, _, unanswered = str(error).partition(" : ")  # there each client is, at length
+            return f"{found}; Sentinels that were asked do not answer" if unanswered else found
         case NoScriptError():
             return "Redis has forgotten this server's scripts: they are loaded again"
         case TimeoutError():

@@ -22,6 +22,7 @@ from teltonika.server.doctor.ports import check_port, check_udp_port
 from teltonika.server.doctor.redis_server import check_redis
 from teltonika.server.embedded import SUBDIRECTORY, running_url, server_binary
 from teltonika.server.errors import EmbeddedRedisError, WeakRedisError
+from teltonika.server.redis_url import split_redis_url
 from teltonika.server.workers.shares import instance_ids
 
 __all__ = ["Finding", "Outcome", "examine"]
@@ -96,5 +97,5 @@ def _examine_machine(settings: ServerSettings) -> Iterator[Finding]:
 
 def _is_here(redis_url: str) -> bool:
     """Whether that Redis runs on this machine."""
-    parts = urlsplit(redis_url)
+    parts = split_redis_url(redis_url)
     return parts.scheme == "unix" or parts.hostname in ("localhost", "127.0.0.1", "::1")

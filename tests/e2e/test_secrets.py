@@ -33,6 +33,14 @@ def everything_told(server: ServerProcess) -> str:
     return server.log_text() + server.line + " ".join(psutil.Process(server.process.pid).cmdline())
 
 
+WITH_A_PASSWORD = [
+    "redis://user:sesame@127.0.0.1:1/0",
+    "redis://127.0.0.1:1/0?password=sesame",
+    "redis+cluster://user:sesame@127.0.0.1:1,[::1]:2",
+    "redis+sentinel://127.0.0.1:1,[::1]:2/main?sentinel_password=sesame",
+]
+
+
 def test_from_a_file(guarded: OwnValkey, start_server: StartServer, password_file: Path) -> None:
     server = start_server(
         *("--redis-password-file", str(password_file), "--log-level", "debug"),
@@ -74,7 +82,7 @@ def test_a_wrong_one_is_not_told_either(guarded: OwnValkey, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://user:sesame@127.0.0.1:1/0", "redis://127.0.0.1:1/0?password=sesame"],
+    WITH_A_PASSWORD,
 )
 @pytest.mark.parametrize(
     "command", [("serve",), ("devices",), ("send", "356307042441013", "getver")]
@@ -88,16 +96,19 @@ def test_on_the_command_line_it_is_refused(command: tuple[str, ...], url: str) -
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://user:sesame@127.0.0.1:1/0", "redis://127.0.0.1:1/0?password=sesame"],
+    WITH_A_PASSWORD,
 )
 def test_a_redis_that_is_not_there_is_named_without_it(url: str) -> None:
     result = run_teltonika(
         *("serve", "--port", "0", "--instance-id", "a"),
         env=os.environ | {"TELTONIKA_REDIS": url},
     )
-    assert result.returncode == 1
-    assert "sesame" not in result.stdout + result.stderr
-    assert "127.0.0.1:1/0" in result.stderr
+    devices = run_teltonika("devices", env=os.environ | {"TELTONIKA_REDIS": url})
+    for one in (result, devices):
+        assert one.returncode == 1
+        assert "sesame" not in one.stdout + one.stderr
+        assert len(one.stderr.splitlines()) == 1
+    assert "127.0.0.1:1" in result.stderr
 
 
 @pytest.mark.parametrize(
