@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -25,7 +24,7 @@ from teltonika.cli.redis_options import (
     redis_url,
 )
 from teltonika.cli.until_stopped import run_until_stopped
-from teltonika.consumer.client import open_client, read_shard_count
+from teltonika.consumer.client import keys_there, open_client
 from teltonika.consumer.lag import GroupLag, read_lag
 from teltonika.server.clients import AsyncClient, close_client
 from teltonika.server.keys import Keys
@@ -106,8 +105,8 @@ class _Reader:
         self._group = group
 
     async def read(self, client: AsyncClient) -> list[GroupLag]:
-        count = self._stream_shards or await read_shard_count(client, self._keys)
-        groups = await read_lag(client, msgspec.structs.replace(self._keys, stream_shards=count))
+        keys = await keys_there(client, self._keys, self._stream_shards)
+        groups = await read_lag(client, keys)
         return [one for one in groups if self._group in (None, one.group)]
 
 

@@ -41,7 +41,8 @@ async def answer_to(asked: Awaitable[AnswerT]) -> Any:
         raise ConnectionResetError(str(error)) from error
 
 
-async def read_shard_count(client: AsyncClient, keys: Keys) -> int:
-    """How many shards the telemetry on this Redis is in."""
-    recorded = await answer_to(client.get(keys.shards_recorded))
-    return 1 if recorded is None else int(recorded)
+async def keys_there(client: AsyncClient, keys: Keys, stream_shards: int | None) -> Keys:
+    """The same with as many shards as are given, or else as Redis says."""
+    if stream_shards:
+        return keys.with_shards(stream_shards)
+    return keys.with_recorded_shards(await answer_to(client.get(keys.shards_recorded)))

@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 
 from teltonika.consumer.batch import Batch
-from teltonika.consumer.client import REPLY_TIMEOUT_S, open_client, read_shard_count
+from teltonika.consumer.client import REPLY_TIMEOUT_S, keys_there, open_client
 from teltonika.consumer.group_on_shard import GroupOnShard
 from teltonika.consumer.outages import Outages
 from teltonika.consumer.shard_reader import Limits, Lost, ShardReader
@@ -134,8 +134,8 @@ class TelemetryConsumer:
         return offer.what
 
     async def _join(self, client: AsyncClient) -> list[ShardReader]:
-        count = self._stream_shards or await read_shard_count(client, self._keys)
-        keys = msgspec.structs.replace(self._keys, stream_shards=count).shards
+        keys = (await keys_there(client, self._keys, self._stream_shards)).shards
+        count = len(keys)
         chosen = range(count) if self._shards is None else sorted(set(self._shards))
         if not chosen or chosen[0] < 0 or chosen[-1] >= count:
             raise ValueError(f"shards: expected some of 0 to {count - 1}, found {list(chosen)}")

@@ -19,8 +19,8 @@ Client: TypeAlias = "Redis | RedisCluster"
 AsyncClient: TypeAlias = "AsyncRedis | AsyncRedisCluster"
 
 
-class _Sentinels(AsyncSentinel):
-    """It closes all of its clients: redis-py's loses some when two look for the primary at once."""
+class Sentinels(AsyncSentinel):
+    """Each is asked once, and all are closed: redis-py loses some when two look at once."""
 
     def __init__(self, addresses: tuple[tuple[str, int], ...], options: dict[str, Any]) -> None:
         once = {"retry": AsyncRetry(NoBackoff(), 0)}  # there are others to ask
@@ -57,7 +57,7 @@ def async_client(url: str, **options: Any) -> AsyncClient:
     if parsed.kind is Kind.CLUSTER:
         nodes = [AsyncClusterNode(*address) for address in parsed.addresses]
         return AsyncRedisCluster(startup_nodes=nodes, **options)
-    sentinels = _Sentinels(parsed.addresses, parsed.sentinel_arguments())
+    sentinels = Sentinels(parsed.addresses, parsed.sentinel_arguments())
     return cast(AsyncRedis, sentinels.master_for(parsed.service, **options))
 
 

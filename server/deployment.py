@@ -10,13 +10,11 @@ from typing import Protocol
 
 import msgspec
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from teltonika.server.clients import Sentinels
 from teltonika.server.redis_url import LOOK_UP_TIMEOUT_S, Kind, RedisUrl, parse_redis_url
 
 
@@ -81,11 +79,7 @@ class SentinelPrimary:
 
     async def locate(self, key: str) -> Place:
         """Asked for each time: a connection lasts. Who answered last is asked first."""
-        once = {"retry": Retry(NoBackoff(), 0)}  # there are others to ask
-        sentinels = Sentinel(  # type: ignore[no-untyped-call]
-            self._addresses, sentinel_kwargs=self.url.sentinel_arguments() | once
-        )
-        async with sentinels:
+        async with Sentinels(self._addresses, self.url.sentinel_arguments()) as sentinels:
             host, port = await sentinels.discover_master(self.url.service)
             self._addresses = tuple(
                 (options["host"], options["port"])

@@ -47,6 +47,10 @@ class Keys(msgspec.Struct, frozen=True):
         """The same with so many of them."""
         return msgspec.structs.replace(self, stream_shards=number)
 
+    def with_recorded_shards(self, recorded: bytes | None) -> "Keys":
+        """The same with as many as ``shards_recorded`` holds; None: nobody has recorded any."""
+        return self.with_shards(1 if recorded is None else int(recorded))
+
     def shard_of(self, imei: str) -> int:
         """The place in `shards` of a device."""
         return crc16_ibm(imei.encode()) % self.stream_shards if self.stream_shards > 1 else 0

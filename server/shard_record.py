@@ -27,7 +27,7 @@ class WrongShardsError(ServerError):
 async def recorded_keys(links: Links, keys: Keys) -> Keys:
     """The same keys, with the shards that are there."""
     recorded = await links.execute("GET", keys.shards_recorded)
-    return keys.with_shards(1 if recorded is None else int(cast(bytes, recorded)))
+    return keys.with_recorded_shards(cast("bytes | None", recorded))
 
 
 async def check_shards(redis: Deployment, keys: Keys, *, reshard: bool) -> None:
