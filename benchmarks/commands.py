@@ -150,6 +150,11 @@ class Business:
             latencies.append((time.perf_counter() - start) * 1000)
         return latencies
 
+    def wait_for_telemetry(self) -> None:
+        """Until a first record has landed: connected devices need not have sent one yet."""
+        reply = self._redis.xread({SHARD.telemetry: "0"}, count=1, block=10_000)
+        assert reply, "no telemetry landed in ten seconds"
+
     def records_per_second(self, seconds: float, devices: int, *, commands: bool) -> float:
         """How fast telemetry lands meanwhile, with or without commands beside it."""
         start, before = time.perf_counter(), self._records()
@@ -199,6 +204,7 @@ def measure(
         yield Figure(f"one to each of {devices:,} devices", devices / burst_s, "commands/s")
         yield from _percentiles("idle", business.latencies_ms(devices, count))
     with running_devices(server.port, Load(senders, packets)):
+        business.wait_for_telemetry()
         # without, with, with, without: a stream that fills up slows both down alike
         rates = [
             business.records_per_second(seconds, senders, commands=commands)
