@@ -9,12 +9,12 @@ import random
 import resource
 import struct
 import subprocess
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from benchmarks.servers import TELTONIKA
 from benchmarks.workloads import WORKLOADS, Workload
 from teltonika.codecs import consecutive_imeis, encode_imei
 from teltonika.codecs.framing import encode_frame
@@ -37,13 +37,12 @@ def measure(size: int, devices: int, seed: int) -> Iterator[Figure]:
 
 def seconds(workload: Workload, size: int, devices: int, seed: int) -> float:
     """Of processor time."""
-    teltonika = Path(sysconfig.get_path("scripts")) / "teltonika"
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "capture.pcap"
         with file.open("wb") as output:
             output.writelines(capture(workload, size, devices, seed))
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [teltonika, "decode", "pcap", file]
+        command = [TELTONIKA, "decode", "pcap", file]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

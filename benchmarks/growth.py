@@ -6,7 +6,7 @@ that stays level is work that costs the same however much there is of it.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -36,14 +36,19 @@ class Point(msgspec.Struct, frozen=True):
     value: float
 
 
+def _ends(sizes: Sequence[int], part: int) -> Sequence[int]:
+    """All of them, or the least and the greatest where everything is smaller by ``part``."""
+    return sizes if part == 1 else (sizes[0], sizes[-1])
+
+
 def by_io_elements(seed: int, part: int) -> Iterator[Point]:
-    for elements in (1, 5, 10, 20, 50, 100):
+    for elements in _ends((1, 5, 10, 20, 50, 100), part):
         widths = tuple(sorted(WIDTHS[place % len(WIDTHS)] for place in range(elements)))
         yield from _of_codecs(elements, 10, widths, seed, part)
 
 
 def by_records(seed: int, part: int) -> Iterator[Point]:
-    for records in (1, 2, 5, 15, 50, 255):
+    for records in _ends((1, 2, 5, 15, 50, 255), part):
         yield from _of_codecs(records, records, tuple(sorted(WIDTHS)), seed, part)
 
 
@@ -58,7 +63,7 @@ def _of_codecs(
 
 def by_connections(seed: int, part: int) -> Iterator[Point]:
     for workload, packets in ((ingest.MANY, 8_000), (ingest.ONE, 30_000)):
-        for count in (1, 10, 100, 1_000, 5_000):
+        for count in _ends((1, 10, 100, 1_000, 5_000), part):
             count_now = max(1, count // part)
             # one connection waits for the disk after each packet
             each = max(2, min(max(6, packets // count), 2_000) // part)
@@ -70,7 +75,7 @@ def by_connections(seed: int, part: int) -> Iterator[Point]:
 
 
 def by_waiting_connections(seed: int, part: int) -> Iterator[Point]:
-    for count in (10, 100, 1_000, 5_000):
+    for count in _ends((10, 100, 1_000, 5_000), part):
         connections_now = max(1, count // part)
         latency = ingest.latency_at_half(ingest.MANY, connections_now, seed, 2.0 / part)
         yield Point("p50", count, latency.p50)
@@ -78,32 +83,32 @@ def by_waiting_connections(seed: int, part: int) -> Iterator[Point]:
 
 
 def by_handshakes(_: int, part: int) -> Iterator[Point]:
-    for count in (1_000, 2_500, 5_000, 10_000):
+    for count in _ends((1_000, 2_500, 5_000, 10_000), part):
         opened = connections.handshakes(count // part)
         yield Point("of the server", count, opened.server_us)
         yield Point("from one to the next", count, 1e6 / opened.rate)
 
 
 def by_capture_size(seed: int, part: int) -> Iterator[Point]:
-    for megabytes in (5, 10, 20, 40, 80):
+    for megabytes in _ends((5, 10, 20, 40, 80), part):
         seconds = captures.seconds(ingest.MANY, megabytes * 1_000_000 // part, 500 // part, seed)
         yield Point("", megabytes, 1000 * part * seconds / megabytes)
 
 
 def by_captures_memory(seed: int, part: int) -> Iterator[Point]:
-    for megabytes in (5, 10, 20, 40, 80):
+    for megabytes in _ends((5, 10, 20, 40, 80), part):
         pieces = captures.capture(ingest.MANY, megabytes * 1_000_000 // part, 500 // part, seed)
         yield Point("", megabytes, peak_kib("decode", "pcap", "-", pieces=pieces) / 1024)
 
 
 def by_idle_connections(_: int, part: int) -> Iterator[Point]:
-    sizes = tuple(size // part for size in (1_000, 2_500, 5_000, 10_000))
+    sizes = tuple(size // part for size in _ends((1_000, 2_500, 5_000, 10_000), part))
     for resident in connections.memory(sizes).growth:
         yield Point("", resident.connections * part, resident.bytes_each / 1024)
 
 
 def by_quiet_devices(seed: int, part: int) -> Iterator[Point]:
-    sizes = tuple(size // part for size in (1_000, 2_500, 5_000, 10_000))
+    sizes = tuple(size // part for size in _ends((1_000, 2_500, 5_000, 10_000), part))
     for used in connections.processor(sizes, 5.0 / part, seed).growth:
         size = used.connections * part
         yield Point("a packet a minute", size, 1e6 * used.sending.server / used.connections)
@@ -113,14 +118,14 @@ def by_quiet_devices(seed: int, part: int) -> Iterator[Point]:
 def by_commands(seed: int, part: int) -> Iterator[Point]:
     with running_server() as server:
         business = commands.Business(server, seed)
-        for devices in (10, 100, 1_000, 5_000):
+        for devices in _ends((10, 100, 1_000, 5_000), part):
             now = max(1, devices // part)
             with commands.running_devices(server.port, commands.Load(now)):
                 yield Point("", devices, 1e6 * business.burst(now) / now)
 
 
 def by_emulated_devices(_: int, part: int) -> Iterator[Point]:
-    for devices in (500, 1_000, 2_000, 4_000):
+    for devices in _ends((500, 1_000, 2_000, 4_000), part):
         measured = fleet.measure_apart(devices // part, 4.0 / part)
         share = measured.core_share / (devices // part)
         yield Point("", devices, 1e6 * share)
@@ -152,7 +157,7 @@ def main(
         Path, typer.Option(file_okay=False, help="Where growth.json, .svg and .png are written.")
     ] = Path(),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only see that it runs: the figures mean nothing.")
+        bool, typer.Option("--quick", help="Only see that it runs, at two sizes: no figures.")
     ] = False,
 ) -> None:
     """Measure costs against size, and draw them; takes about ten minutes."""

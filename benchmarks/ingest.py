@@ -116,7 +116,8 @@ def measure_latency(seed: int, seconds: float) -> Iterator[Figure]:
 def latency_at_half(workload: Workload, connections: int, seed: int, seconds: float) -> Latency:
     """First what so many devices can send, then half of it, for so long."""
     with running_server() as server:
-        most = max(2, PACKETS[workload.name, LATENCY_CONNECTIONS] // connections)
+        # few connections wait for the disk after each packet
+        most = min(max(2, PACKETS[workload.name, LATENCY_CONNECTIONS] // connections), 800)
         packets = workload.packets(most, seed)
         took_s = one_by_one(server.port, connections, packets, echo=False)
         half = connections * most / took_s / 2

@@ -4,10 +4,12 @@ import asyncio
 import multiprocessing
 import os
 import subprocess
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -16,13 +18,16 @@ import psutil
 from teltonika.cli.event_loop import run
 from teltonika.server import Listening
 
+TELTONIKA = str(Path(sysconfig.get_path("scripts")) / "teltonika")
+"""The installed command of this Python's environment, which need not be an active one."""
+
 
 @contextmanager
 def running_server(environment: Mapping[str, str] = {}) -> Iterator[Listening]:
     """The installed `teltonika serve` with its embedded Valkey, on a free port; ``environment``:
     options, by their variables."""
     with tempfile.TemporaryDirectory(prefix="teltonika-bench-") as directory:
-        command = ["teltonika", "serve", "--host", "127.0.0.1", "--port", "0"]
+        command = [TELTONIKA, "serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", directory, "--log-level", "error"]
         variables = {**os.environ, **environment}
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=variables) as server:

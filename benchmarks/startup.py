@@ -2,23 +2,21 @@
 
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 from benchmarks.figures import Figure
+from benchmarks.servers import TELTONIKA
 from teltonika.codecs import encode_imei
 
-_TELTONIKA = str(Path(sysconfig.get_path("scripts")) / "teltonika")
 _HEX = encode_imei("356307042441013").hex()
 BARE = "python -c pass"
 COMMANDS = {
     BARE: [sys.executable, "-c", "pass"],
-    "teltonika --help": [_TELTONIKA, "--help"],
-    "teltonika decode HEX": [_TELTONIKA, "decode", _HEX],
-    "teltonika decode --json HEX": [_TELTONIKA, "decode", "--json", _HEX],
+    "teltonika --help": [TELTONIKA, "--help"],
+    "teltonika decode HEX": [TELTONIKA, "decode", _HEX],
+    "teltonika decode --json HEX": [TELTONIKA, "decode", "--json", _HEX],
 }
 
 
