@@ -51,6 +51,8 @@ from teltonika.codecs.udp import (
 _IMEI_LENGTH = IMEI_DIGITS.to_bytes(2)
 _ACK_SIZE = 4
 _MAX_DATAGRAM_SIZE = 65_537  # what its length can say
+_BEHIND = 16
+"""Bytes by which a length that leaves out header or CRC, or both, is too small."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -61,6 +63,8 @@ class Found(msgspec.Struct, frozen=True):
     """Where the bytes begin; an error may be further on in them."""
     data: bytes
     """Of bytes that cannot be read, the first of them."""
+    behind: bytes = b""
+    """What stands behind an error's bytes, the first of it: their length may be what is wrong."""
 
 
 def find_packets(
@@ -92,7 +96,8 @@ def find_in_pieces(
 
     Where bytes can be read in two ways: ``00 0F`` and a digit begin a handshake; four zero bytes
     begin a packet, and are an ACK of 0 records only where the input ends with them; a ``01`` at
-    the start or behind a handshake answers one, if what follows could; a lone ``00`` there does.
+    the start or behind a handshake answers one, if what follows could; so does a ``00`` there, if
+    nothing follows, or the next handshake.
     With a ``transport`` or a ``sender`` only what is of that is looked for.
     """
     finder = _Finder(max_packet_size, transport, sender, lenient=lenient)
@@ -104,8 +109,9 @@ def find_in_pieces(
 class _Lost:
     """Bytes that cannot be read, from where that began."""
 
-    def __init__(self, error: DecodeError, start: int, kept: int) -> None:
+    def __init__(self, error: DecodeError, start: int, kept: int, transport: str) -> None:
         self._error = error
+        self._transport = transport
         self._start = start
         self._kept = kept
         self._data = b""
@@ -116,7 +122,7 @@ class _Lost:
 
     def found(self, end: int) -> Found:
         """The error, now that it is known where the bytes end."""
-        error = found_error(self._error, end)
+        error = found_error(self._error, end, self._transport)
         return Found(_cut_short(error, end), self._start, self._data)
 
 
@@ -142,7 +148,7 @@ class _Finder:
         self._sender = sender
         self._lenient = lenient
         largest = 0 if transport is Transport.TCP else _MAX_DATAGRAM_SIZE
-        self._needed = max(max_packet_size, IMEI_FRAME_SIZE, largest)
+        self._needed = max(max_packet_size, IMEI_FRAME_SIZE, largest) + _BEHIND
         """With so many bytes it is certain what the first of them begins."""
         self._data = b""
         self._offset = 0  # of the first of them
@@ -179,13 +185,18 @@ class _Finder:
             try:
                 finding = self._find(data, position, start)
             except DecodeError as error:
-                self._lost = _Lost(error, start, self._needed)
+                transport = self._transport or Transport.TCP
+                self._lost = _Lost(error, start, self._needed, transport.value)
                 continue
             end = finding.offset + finding.length - self._offset
-            if self._lenient and isinstance(finding, FoundError):
-                end = self._readable_at(data, position + 1, end)
-                finding = _cut_short(finding, self._offset + end)
-            yield Found(finding, start, data[position:end])
+            behind = b""
+            if isinstance(finding, FoundError):
+                if self._lenient:
+                    own = ENVELOPE_SIZE if finding.transport == "udp" else 1
+                    end = self._readable_at(data, position + own, end)
+                    finding = _cut_short(finding, self._offset + end)
+                behind = data[end : end + _BEHIND]
+            yield Found(finding, start, data[position:end], behind)
             self._after_imei = isinstance(finding, FoundImei)
             position = end
         self._data = data[position:]
@@ -275,11 +286,13 @@ def _find_packet(data: bytes, at: int, start: int, max_packet_size: int) -> Find
 
 
 def _handshake_answer(data: bytes, at: int, start: int) -> FoundHandshakeAnswer | None:
-    """The server's byte after an IMEI, if what follows it may follow it."""
+    """The server's byte after an IMEI, if what follows it may follow it: nothing, a packet or an
+    ACK, a ping, or, of the device's next session, a handshake."""
     answer, follows = data[at : at + 1], data[at + 1 : at + 4]
-    if answer == ACCEPTED and follows == bytes(len(follows)):
+    again = not follows or (follows[:2] == _IMEI_LENGTH and follows[2:].isdigit())
+    if answer == ACCEPTED and (again or follows[0] == PING or not any(follows)):
         return FoundHandshakeAnswer(offset=start, length=1, imei_accepted=True)
-    if answer == REJECTED and not follows:
+    if answer == REJECTED and again:
         return FoundHandshakeAnswer(offset=start, length=1, imei_accepted=False)
     return None
 
@@ -297,5 +310,7 @@ def _find_udp(data: bytes, at: int, start: int, *, certain: bool) -> Finding | N
         datagram = decode_datagram(own, start)
         packet = decode_data(datagram.data, start + ENVELOPE_SIZE)
     except DecodeError as error:
+        if datagram_size(data, at) < MIN_DATAGRAM_SIZE and not begins_datagram(data, at):
+            raise  # no datagram, and nothing says where the next one begins
         return found_error(error, start + len(own), "udp")
     return found_packet(packet, start, size, datagram)

@@ -98,6 +98,33 @@ def test_a_lenient_reading_looks_into_a_packet_that_says_a_wrong_length() -> Non
     assert avl[-2:] == [(size, size), (2 * size, size)]
 
 
+def test_a_lenient_reading_takes_the_whole_records_of_a_broken_datagram() -> None:
+    """And does not take the IMEI inside of it for another thing."""
+    datagram = sample("codec8-udp").data
+    broken = datagram[:-1] + b"\x02"  # number of data 2
+    data = broken + datagram
+    result = CliRunner().invoke(app, ["--json", "--lenient", data.hex()])
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["kind"] for one in found] == ["avl", "error", "avl"]
+    partly, error, whole = found
+    assert partly["records"] == whole["records"]
+    assert partly["imei"] == whole["imei"]
+    assert (error["error"], error["offset"]) == ("record_count_mismatch", len(datagram) - 1)
+    assert whole["offset"] == len(datagram)
+
+
+@pytest.mark.parametrize("data", [PACKET, HANDSHAKE + PACKET])
+def test_what_is_no_datagram_is_one_error_over_udp(data: bytes) -> None:
+    result = CliRunner().invoke(app, ["--json", "--transport", "udp", data.hex()])
+    (error,) = (json.loads(line) for line in result.stdout.splitlines())
+    assert (error["transport"], error["offset"], error["length"]) == ("udp", 0, len(data))
+    assert result.exit_code == 1
+
+
+def test_a_packet_that_is_said_to_be_a_datagram_is_told_from_one() -> None:
+    assert "a packet as it is sent over TCP" in view_of("--transport", "udp", PACKET.hex())
+
+
 def kinds_of(ndjson: str) -> list[str]:
     return [json.loads(line)["kind"] for line in ndjson.splitlines()]
 

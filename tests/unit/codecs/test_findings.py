@@ -134,6 +134,18 @@ def test_a_servers_side_alone() -> None:
     assert [f.get("accepted", f.get("imei_accepted")) for f in found(data)] == [True, 1, 2]
 
 
+@pytest.mark.parametrize("answer", ["01", "00"])
+def test_sessions_in_a_row_are_read_whatever_was_answered(answer: str) -> None:
+    again = encode_imei(IMEI) + bytes.fromhex(answer)
+    expected = [("imei", 0, 17), ("ack", 17, 1), ("imei", 18, 17), ("ack", 35, 1)]
+    assert kinds(again + again) == expected
+
+
+def test_a_ping_may_follow_the_answer_to_an_imei() -> None:
+    data = encode_imei(IMEI) + b"\x01\xff" + PACKET
+    assert [kind for kind, *_ in kinds(data)] == ["imei", "ack", "ping", "avl"]
+
+
 def test_variable_length_values_are_hex() -> None:
     elements = [IoElement(1, 2**64 - 1, 8), IoElement.variable(385, b"\x00\xff")]
     record = AvlRecord(0, 0, 0, 0, 0, 0, 0, 0, io=IoElements.of(elements))
