@@ -79,7 +79,7 @@ class _Dump(Output):
         error = found.finding if isinstance(found.finding, FoundError) else None
         print_fields(annotate_found(found, self._model).fields, error)
         if error is not None:
-            self._lines.show_cause(likely_cause(found.data, error))
+            self._lines.show_cause(likely_cause(found.data, error, found.behind))
 
 
 class _Json(Output):

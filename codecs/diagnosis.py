@@ -36,14 +36,15 @@ _OTHER_CRCS: dict[str, Callable[[bytes], int]] = {
 """Those that are taken for CRC-16/IBM (ARC): same width, other polynomial, start or order."""
 
 
-def likely_cause(data: bytes, error: FoundError) -> str:
+def likely_cause(data: bytes, error: FoundError, behind: bytes = b"") -> str:
     """A sentence; empty where nothing is likely.
 
-    ``data`` begins where the broken thing begins, of which ``error`` is said: see `Found`.
+    ``data`` begins where the broken thing begins, of which ``error`` is said, and ``behind`` is
+    what stands behind it: see `Found`.
     """
     guesses = _GUESSES_OF_UDP if error.transport == "udp" else _GUESSES
     for guess in guesses:
-        cause = guess(data)
+        cause = guess(data + behind if guess is _wrong_length else data)
         if cause:
             return cause
     if error.transport == "tcp" and error.error == ErrorCode.TRUNCATED:
@@ -129,10 +130,15 @@ def _wrong_crc(data: bytes) -> str:
     }
     if declared in orders:
         return f"the CRC is right, but {orders[declared]}"
-    ranges = {"the length field and the data": packet[4:-CRC_SIZE], "the whole": packet[:-CRC_SIZE]}
+    ranges = {
+        "the length field and the data": packet[4:-CRC_SIZE],
+        "the whole": packet[:-CRC_SIZE],
+        "the data without number of data 2": data_field[:-1],
+        "the data without the codec id": data_field[1:],
+    }
     for what, covered in ranges.items():
         if int.from_bytes(declared) == crc16_ibm(covered):
-            return f"the CRC is over {what}: it must be over the data field alone"
+            return f"the CRC is over {what}: it must be over codec id to number of data 2"
     for name, crc in _OTHER_CRCS.items():
         if int.from_bytes(declared) == crc(data_field):
             return f"the CRC is a {name}: it must be CRC-16/IBM (ARC)"

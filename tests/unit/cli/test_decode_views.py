@@ -125,6 +125,13 @@ def test_a_packet_that_is_said_to_be_a_datagram_is_told_from_one() -> None:
     assert "a packet as it is sent over TCP" in view_of("--transport", "udp", PACKET.hex())
 
 
+def test_a_length_that_is_too_small_is_told_from_what_stands_behind() -> None:
+    short = PACKET[:7] + bytes((PACKET[7] - 8,)) + PACKET[8:]
+    cause = "it is off by -8"
+    assert cause in view_of(short.hex())
+    assert cause in view_of(short.hex() + PACKET.hex())
+
+
 def kinds_of(ndjson: str) -> list[str]:
     return [json.loads(line)["kind"] for line in ndjson.splitlines()]
 

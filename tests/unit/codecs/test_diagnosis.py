@@ -12,15 +12,17 @@ from teltonika.codecs.transport import Side, Transport
 
 
 def cause_of(data: bytes, transport: Transport | None = None) -> str:
-    """What is said of ``data`` by the first thing that a device's bytes of it are found to be."""
-    pieces = find_in_pieces([data], transport=transport, sender=Side.DEVICE)
-    error = next((found.finding for found in pieces), None)
-    return likely_cause(data, error) if isinstance(error, FoundError) else ""
+    """What is said of the first thing that a device's bytes are found to be, as the command line
+    asks for it: with no more of the bytes than was found."""
+    found = next(find_in_pieces([data], transport=transport, sender=Side.DEVICE), None)
+    return "" if found is None else said_of(found)
 
 
 def said_of(found: Found) -> str:
     error = found.finding
-    return likely_cause(found.data, error) if isinstance(error, FoundError) else ""
+    if not isinstance(error, FoundError):
+        return ""
+    return likely_cause(found.data, error, found.behind)
 
 
 DATA = PACKET[8:-4]
@@ -43,6 +45,8 @@ CAUSES = {
     "the preamble and the length field were counted": with_length(len(DATA) + 8),
     "preamble, length field and CRC were counted": with_length(len(DATA) + 12),
     "where the length says 44: it is off by -10": with_length(len(DATA) - 10),
+    "where the length says 53: it is off by -1": with_length(len(DATA) - 1),
+    "where the length says 42: it is off by -12": with_length(len(DATA) - 12),
     "it has 5 bytes fewer than it says": PACKET[:-5],
     "it has 1 byte fewer than it says": PACKET[:-1],
     "and 1 of them is missing": PACKET[1:],
@@ -53,6 +57,8 @@ CAUSES = {
     "low byte first": with_crc(CRC[::-1]),
     "in the first two of its four": with_crc(CRC[2:] + bytes(2)),
     "over the length field and the data": with_crc(crc16_ibm(LENGTH + DATA).to_bytes(4)),
+    "over the data without number of data 2": with_crc(crc16_ibm(DATA[:-1]).to_bytes(4)),
+    "over the data without the codec id": with_crc(crc16_ibm(DATA[1:]).to_bytes(4)),
     "is a CRC-16/MODBUS": with_crc(fastcrc.crc16.modbus(DATA).to_bytes(4)),
     "with the widths of codec 16 (0x10) it decodes: the codec id says 0x08": framed(
         b"\x08" + sample("codec16").data[9:-4]
