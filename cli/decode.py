@@ -115,9 +115,9 @@ def hexdump(
 ) -> None:
     """Decode hex: handshakes, AVL packets, acknowledgements, pings, several in a row.
 
-    Plain hex, with or without spaces, newlines and 0x, or the output of xxd or hexdump -C.
-    Each thing is shown to the byte: offset, bytes, field, value, and what it means. What decoded
-    before an error is printed, then where it went wrong, and why; the exit code is 1 then.
+    Plain hex, with or without spaces, newlines and 0x, or the output of xxd, hexdump -C or
+    Wireshark. Each thing is shown to the byte: offset, bytes, field, value, and what it means. What
+    decoded before an error is printed, then where it went wrong, and why; the exit code is 1 then.
     """
     if sum((brief, json, csv)) > 1:
         fail("--brief, --json and --csv: one of them at a time", USAGE)

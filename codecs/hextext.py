@@ -10,6 +10,11 @@ _XXD_ROW = re.compile(
     r"([0-9A-Fa-f]{4,16}): +((?:[0-9A-Fa-f]{2})+(?: (?:[0-9A-Fa-f]{2})+)*)(?:  .*| *)"
 )
 _HEXDUMP_ROW = re.compile(r"([0-9A-Fa-f]{7,16})  ((?:[0-9A-Fa-f]{2} {1,2})+) *\|.*\| *")
+_WIRESHARK_ROW = re.compile(
+    r"([0-9A-Fa-f]{4,16}) {2,3}"
+    r"([0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2}){0,7}(?:  ?[0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2}){0,7})?)"
+    r"( {2,}.*)?"
+)
 _BARE_ROW = re.compile(r"([0-9A-Fa-f]{6,16}) +((?:[0-9A-Fa-f]{2} {0,2})+)")
 _DUMP_END = re.compile(r"[0-9A-Fa-f]{6,16}")
 _WORD = re.compile(r" (?:[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}|[0-9A-Fa-f]{16})(?: |$)")
@@ -57,6 +62,8 @@ def parse_hex_rows(rows: Iterable[Row]) -> Iterator[bytes]:
     ``\x`` before any group. A dump is known by its first row: xxd writes ``00000000: 0000 0036
     ...6``, hexdump -C writes ``00000000  00 00 00 36  |...6|``, and ``od -A x -t x1`` or a dump
     whose text was cut off ``000000 00 00 00 36``, which the next row's offset tells from plain hex.
+    Wireshark writes ``0000   00 00 00 36   ...6``, and of a followed stream the rows of one end
+    further in than those of the other, each with offsets of its own.
     A dump's offsets must fit, and its text column is never read.
 
     Raises HexTextError where anything else stands: nothing is guessed.
@@ -68,6 +75,8 @@ def parse_hex_rows(rows: Iterable[Row]) -> Iterator[bytes]:
     for row_pattern in (_XXD_ROW, _HEXDUMP_ROW):
         if texts and row_pattern.fullmatch(texts[0]):
             return _parse_dump(written, row_pattern)
+    if _is_of_wireshark(texts):
+        return _parse_wireshark(written)
     if _is_bare_dump(texts):
         if word := _WORD.search(texts[0]):
             number, before, row = first[0]
@@ -80,6 +89,18 @@ def parse_hex_rows(rows: Iterable[Row]) -> Iterator[bytes]:
             )
         return _parse_dump(written, _BARE_ROW)
     return _parse_plain(written)
+
+
+def _is_of_wireshark(rows: list[str]) -> bool:
+    """Whether a text column stands in the first row, or else it begins with a ``0000`` that the
+    next row's offset, if there is one, goes on from."""
+    first = _WIRESHARK_ROW.fullmatch(rows[0]) if rows else None
+    if first is None:
+        return False
+    if first[3] or len(first[1]) > 4:
+        return bool(first[3])
+    second = rows[1].split(" ", 1)[0] if len(rows) > 1 else ""
+    return first[1] == "0000" and second in ("", f"{len(bytes.fromhex(first[2])):04x}")
 
 
 def _is_bare_dump(rows: list[str]) -> bool:
@@ -121,6 +142,33 @@ def _parse_plain(rows: Iterable[Row]) -> Iterator[bytes]:
         yield bytes(data)
 
 
+def _parse_wireshark(rows: Iterable[Row]) -> Iterator[bytes]:
+    count = 0
+    ends: dict[str, int] = {}
+    """What stands before the rows of an end, to the offset of its next one."""
+    for number, _, text in rows:
+        match = _WIRESHARK_ROW.fullmatch(text.strip())
+        if match is None:
+            raise HexTextError(count, number, 1, "this is no row of the dump above it")
+        indent, offset = text[: text.index(match[1])], int(match[1], 16)
+        expected = ends.get(indent, offset)
+        if offset != expected:
+            raise _misplaced(count, number, offset, expected)
+        data = bytes.fromhex(match[2])
+        ends[indent] = offset + len(data)
+        count += len(data)
+        yield data
+
+
+def _misplaced(count: int, line: int, offset: int, expected: int) -> HexTextError:
+    return HexTextError(
+        count,
+        line,
+        1,
+        f"the dump's offset is 0x{offset:X} where 0x{expected:X} should stand",
+    )
+
+
 def _parse_dump(rows: Iterable[Row], row_pattern: re.Pattern[str]) -> Iterator[bytes]:
     count = 0
     start: int | None = None
@@ -147,12 +195,7 @@ def _parse_dump(rows: Iterable[Row], row_pattern: re.Pattern[str]) -> Iterator[b
             for _ in range(missing // len(last_row)):
                 yield last_row
         elif missing or repeats:
-            raise HexTextError(
-                count,
-                number,
-                1,
-                f"the dump's offset is 0x{offset:X} where 0x{start + count:X} should stand",
-            )
+            raise _misplaced(count, number, offset, start + count)
         repeats = False
         last_row = bytes.fromhex(match[2]) if match else b""
         count += len(last_row)

@@ -3,6 +3,8 @@
 import subprocess
 
 import pytest
+from captures import PCAPS, load_capture
+from tshark import TSHARK, followed
 
 from teltonika.codecs import hextext
 from teltonika.codecs.hextext import HexTextError, parse_hex_text
@@ -28,6 +30,19 @@ HEXDUMP = """\
 00000011
 """
 
+WIRESHARK = """\
+0000   00 0f 33 35 36 33 30 37 30 34 32 34 34 31 30 31   ..35630704244101
+0010   33                                                3
+"""
+WIRESHARK_BYTES = """\
+0000   00 0f 33 35 36 33 30 37 30 34 32 34 34 31 30 31
+0010   33
+"""
+FOLLOWED = """\
+00000000  00 0f 33 35 36 33 30 37  30 34 32 34 34 31 30 31  ..356307 04244101
+00000010  33                                                3
+"""
+
 
 @pytest.mark.parametrize(
     "text",
@@ -45,6 +60,9 @@ HEXDUMP = """\
         HEXDUMP,
         HEXDUMP.replace("\n", "\r\n"),
         HEXDUMP.rsplit("\n", 2)[0],
+        WIRESHARK,
+        WIRESHARK_BYTES,
+        FOLLOWED,
     ],
 )
 def test_every_way_to_write_it_gives_the_same_bytes(text: str) -> None:
@@ -149,6 +167,28 @@ def test_words_are_not_taken_for_bytes(command: list[str]) -> None:
         pytest.skip(f"{command[0]} is not installed")
     with pytest.raises(HexTextError, match="a dump of words, whose bytes may be swapped"):
         parse_hex_text(printed.stdout.decode("ascii"))
+
+
+@pytest.mark.skipif(TSHARK is None, reason="tshark is not installed")
+def test_a_stream_that_wireshark_followed_is_read_from_both_ends() -> None:
+    (session,) = load_capture("codec8-session").conversations
+    rows = followed(PCAPS / "codec8-session.pcap")
+    said = sorted((*session.device, *session.server), key=lambda payload: payload.time)
+    assert parse_hex_text(rows) == b"".join(payload.data for payload in said)
+    gui = rows.replace("\t", "    ")
+    assert parse_hex_text(gui) == parse_hex_text(rows)
+
+
+def test_a_row_that_is_missing_in_a_dump_of_wireshark_is_told() -> None:
+    with pytest.raises(HexTextError, match="offset is 0x20 where 0x10 should stand"):
+        parse_hex_text(FOLLOWED.replace("00000010", "00000020"))
+    with pytest.raises(HexTextError, match="line 3, column 1: this is no row"):
+        parse_hex_text(f"{WIRESHARK}0011:  00\n")
+
+
+@pytest.mark.parametrize("text", ["0000 00 0f", "0000 000f", "0000  000f", "00000000  00 0f"])
+def test_hex_with_zeros_in_front_is_no_dump(text: str) -> None:
+    assert parse_hex_text(text) == bytes.fromhex(text.replace(" ", ""))
 
 
 def test_all_the_stars_of_a_dump_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
