@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import structlog
 
+from teltonika.codecs.printable import printable
+
 
 class LogFormat(StrEnum):
     CONSOLE = "console"
@@ -30,7 +32,8 @@ def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
     if log_format is LogFormat.JSON:
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=22)]
+        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=22)
+        render = [_harmless, console]
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -45,3 +48,23 @@ def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+class _Quoted:
+    """Text that is shown as Python writes it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _harmless(
+    _: structlog.typing.WrappedLogger, __: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What a device says may be in a line: a terminal is not to obey it."""
+    for name, value in line.items():
+        if isinstance(value, str) and not value.isprintable():
+            line[name] = printable(value) if name == "event" else _Quoted(value)
+    return line

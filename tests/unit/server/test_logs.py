@@ -86,3 +86,18 @@ def test_a_person_gets_text_without_colours_where_there_is_no_terminal(
     assert "device_connected" in line
     assert "imei=356307042441013" in line
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    "said", ["\x1b]0;title\x07", "\x1b[2J", "\x9b31m", "a\x1b[31m b", "a\nb", "\x00", "\u202e"]
+)
+def test_what_a_device_says_is_not_obeyed_by_a_terminal(
+    said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(LogFormat.CONSOLE, LogLevel.INFO)
+    structlog.get_logger().info("unsolicited_message", text=said)
+    logging.getLogger("asyncio").warning("came: %s", said)
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"text={said!r}" in first
+    assert first.isprintable()
+    assert second.isprintable()
