@@ -32,7 +32,11 @@ def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
     if log_format is LogFormat.JSON:
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=22)
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            pad_event_to=22,
+            exception_formatter=structlog.dev.plain_traceback,  # rich shows locals: passwords
+        )
         render = [_harmless, console]
     structlog.configure(
         processors=[*shared, *render],

@@ -101,3 +101,16 @@ def test_what_a_device_says_is_not_obeyed_by_a_terminal(
     assert f"text={said!r}" in first
     assert first.isprintable()
     assert second.isprintable()
+
+
+def test_a_traceback_for_a_person_has_no_values_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogFormat.CONSOLE, LogLevel.INFO)
+    password = "hunter2"
+    for log in (structlog.get_logger(), logging.getLogger("asyncio")):
+        try:
+            int("broken" if password else "")
+        except ValueError:
+            log.exception("failed")
+    told = capsys.readouterr().err
+    assert told.count("ValueError: invalid literal") == 2
+    assert password not in told
