@@ -14,8 +14,18 @@ from teltonika.codecs.framing import HEADER_SIZE, PING
 from teltonika.codecs.registry import CODECS
 from teltonika.codecs.udp import ANSWER_SIZE, begins_datagram, decode_answer
 
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+_ZONE = r"(?: ?[+-]\d\d:?\d\d|Z)?"
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TIME = re.compile(
-    r"(?<!\d)\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?!\d)"
+    r"(?<![0-9A-Fa-f])(?:"  # first, so that no digit but the first of hex is looked at further
+    rf"\d{{4}}(?:-\d\d-\d\d|/\d\d/\d\d)[T ]{_CLOCK}{_ZONE}"  # ISO 8601, Go
+    rf"|\d\d(?:\.\d\d\.|/\d\d/)\d{{4}},? {_CLOCK}"
+    rf"|\d\d/{_MONTH}/\d{{4}}:{_CLOCK}{_ZONE}"  # web servers
+    rf"|{_MONTH} [ \d]\d {_CLOCK}"  # syslog
+    r"|(?:^|(?<=^\[)|(?<=\"ts\":)|(?<=\"time\":)|(?<=\"timestamp\":))"
+    r"1\d{9}(?:\d{3}|\.\d{1,9})?(?=[\]\s,}])"  # seconds or milliseconds since 1970
+    r")(?!\d)"
 )
 _TRACCAR = re.compile(r"\[(?P<id>[A-Za-z]?[0-9A-Fa-f]{8}): (?P<what>[^\s\]]+) [<>] [^\s\]]+\]")
 _PROTOCOL = re.compile(r"[a-z]\w*")
@@ -60,22 +70,13 @@ class LogReader:
         start = found_time.end() if found_time else 0
         traccar = _TRACCAR.search(line, start)
         if traccar is None:
-            marked = _MARK.search(line, start)
-            return [
-                LogHex(time, data)
-                for data, at, end in _runs(line, start)
-                if _begins_something(data)
-                or (
-                    marked is not None
-                    and marked.start() < at
-                    and _is_answer(data)
-                    and not line[end:].strip(_CLOSING)
-                )
-            ]
+            before = found_time.start() if found_time else 0  # which may stand behind the hex
+            runs = _wanted_runs(line, 0, before) + _wanted_runs(line, start, len(line))
+            return [LogHex(time, data) for data in runs]
         connection, what = traccar["id"], traccar["what"]
         if _PROTOCOL.fullmatch(what) and what != "teltonika":
             return []
-        runs = [data for data, _, _ in _runs(line, traccar.end(), whole=True)]
+        runs = [data for data, _, _ in _runs(line, traccar.end(), len(line), whole=True)]
         if what == "teltonika" or any(map(_begins_something, runs)):
             self._know(connection)
         return [LogHex(time, data) for data in runs] if connection in self._known else []
@@ -86,13 +87,29 @@ class LogReader:
         self._known[connection] = None
 
 
-def _runs(line: str, start: int, *, whole: bool = False) -> list[tuple[bytes, int, int]]:
-    """Hex from ``start`` on: bytes, where they begin, and where they end.
+def _wanted_runs(line: str, start: int, end: int) -> list[bytes]:
+    """Hex in a part of a line of anybody's: what begins something, and answers."""
+    marked = _MARK.search(line, start, end)
+    return [
+        data
+        for data, at, behind in _runs(line, start, end)
+        if _begins_something(data)
+        or (
+            marked is not None
+            and marked.start() < at
+            and _is_answer(data)
+            and not line[behind:].strip(_CLOSING)
+        )
+    ]
+
+
+def _runs(line: str, start: int, end: int, *, whole: bool = False) -> list[tuple[bytes, int, int]]:
+    """Hex from ``start`` to ``end``: bytes, where they begin, and where they end.
 
     Groups with a separator between them are one run, unless each alone makes more sense.
     """
     runs: list[list[re.Match[str]]] = []
-    for token in _TOKEN.finditer(line, start):
+    for token in _TOKEN.finditer(line, start, end):
         if len(_PREFIX.sub("", token[0])) % 2:
             continue
         last = runs[-1][-1] if runs else None

@@ -14,6 +14,7 @@ PACKET = (
 DATAGRAM = "003dcafe0105" + HELLO + PACKET[16:-8]
 SPACED = " ".join(HELLO[n : n + 2] for n in range(0, len(HELLO), 2))
 TIME = "2024-05-14 08:30:00"
+UTC = "2024-05-14T08:30:00Z"
 
 
 def read(*lines: str) -> list[tuple[str | None, str]]:
@@ -87,10 +88,41 @@ def test_a_connection_that_is_known_for_a_device_s_brings_everything() -> None:
         "2024-05-14T08:30:00Z",
         "2024-05-14T08:30:00.5+02:00",
         "2024-05-14T08:30:00-0530",
+        "2024-05-14 08:30:00 +0200",
+        "2024/05/14 08:30:00.123456",
+        "14.05.2024 08:30:00,123",
+        "05/14/2024, 08:30:00",
+        "14/May/2024:08:30:00 +0000",
+        "May  4 08:30:00",
+        "May 14 08:30:00",
+        "1715675400",
+        "1715675400.123",
+        "1715675400123",
     ],
 )
 def test_a_line_s_time_is_kept_as_it_stands(time: str) -> None:
     assert read(f"[{time}] INFO {HELLO}, later 2025-01-01 00:00:00") == [(time, HELLO)]
+    assert read(f"{time} {HELLO}") == [(time, HELLO)]
+    assert read(f"{time} INFO rx {SPACED}") == [(time, HELLO)]
+
+
+@pytest.mark.parametrize(
+    ("line", "time"),
+    [
+        (f'{{"level":"info","msg":"rx {HELLO}","time":"{UTC}"}}', UTC),
+        (f'{{"level":30,"time":1715675400123,"pid":7,"hex":"{HELLO}"}}', "1715675400123"),
+        (f'{{"hex":"{HELLO}","ts":1715675400.123}}', "1715675400.123"),
+        (f"rx {HELLO} {TIME}", TIME),
+        (f"rx {SPACED} {TIME}", TIME),
+        (f"port 1715675400 {HELLO}", None),
+    ],
+)
+def test_a_time_may_stand_anywhere_and_no_hex_is_lost_by_it(line: str, time: str | None) -> None:
+    assert read(line) == [(time, HELLO)]
+
+
+def test_a_number_in_front_is_no_time_where_it_is_hex() -> None:
+    assert read("1715675400123456 01", f"{PACKET} 1") == [(None, PACKET)]
 
 
 def test_a_line_may_have_no_time_and_several_runs() -> None:
