@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from teltonika.codecs import logtext
 from teltonika.codecs.logtext import LogHex, LogReader
 
 HELLO = "000f333536333037303432343431303133"
@@ -77,6 +78,15 @@ def test_a_connection_that_is_known_for_a_device_s_brings_everything() -> None:
         (None, "01"),
         (None, "dead"),
     ]
+
+
+def test_the_connection_that_was_new_for_longest_is_forgotten_past_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logtext, "_MAX_CONNECTIONS", 2)
+    hellos = [f"[T{n:08x}: 5027 < 198.51.100.7] {HELLO}" for n in range(3)]
+    later = [f"[T{n:08x}: 5027 < 198.51.100.7] dead" for n in range(3)]
+    assert [data for _, data in read(*hellos, *later)] == [HELLO] * 3 + ["dead"] * 2
 
 
 @pytest.mark.parametrize(

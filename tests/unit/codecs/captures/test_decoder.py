@@ -186,11 +186,12 @@ def test_a_capture_that_begins_between_two_packets_has_nothing_to_complain_of() 
     ]
 
 
-def test_an_inner_start_is_known_by_what_the_other_end_acknowledges() -> None:
+@pytest.mark.parametrize("start", [5_000, 2**32 - 20])
+def test_an_inner_start_is_known_by_what_the_other_end_acknowledges(start: int) -> None:
     decoder = CaptureDecoder()
     frames = [
-        ethernet(tcp(packet(1), seq=5_000, ack=70)),
-        ethernet(tcp(flags=PLAIN_ACK, seq=70, ack=5_052, from_device=False)),
+        ethernet(tcp(packet(1), seq=start, ack=70)),
+        ethernet(tcp(flags=PLAIN_ACK, seq=70, ack=start + len(PACKET), from_device=False)),
     ]
     data = pcap(frames)
     assert decoder.receive_data(data[: len(pcap(frames[:1]))]) == []
@@ -336,6 +337,16 @@ def test_a_datagram_that_is_sent_again_and_its_answers() -> None:
         NoteKind.UNEXPECTED_ACK,
         NoteKind.NO_ACK,
     ]
+
+
+def test_the_same_records_of_another_device_are_not_sent_again() -> None:
+    events = decode(
+        *(
+            udp(b"\x00\x3d\xca\xfe\x01\x05" + encode_imei(imei) + PACKET[8:-4])
+            for imei in (IMEI, "356307042441021")
+        )
+    )
+    assert notes(events) == [NoteKind.NO_ACK, NoteKind.NO_ACK]
 
 
 def test_other_conversations_are_no_sessions_and_take_no_numbers() -> None:

@@ -21,7 +21,11 @@ def test_pcap_gives_each_frame_with_its_time_and_link_type() -> None:
 
 @pytest.mark.parametrize(
     ("magic", "order", "fraction"),
-    [(0xA1B2C3D4, "<", 500_000), (0xA1B2C3D4, ">", 500_000), (0xA1B23C4D, ">", 500_000_000)],
+    [
+        (magic, order, fraction)
+        for magic, fraction in ((0xA1B2C3D4, 500_000), (0xA1B23C4D, 500_000_000))
+        for order in "<>"
+    ],
 )
 def test_pcap_of_either_byte_order_and_resolution(magic: int, order: str, fraction: int) -> None:
     data = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, 65_535, 1)
