@@ -28,7 +28,7 @@ def hex_rows(arguments: list[str] | None, file: Path | None) -> Iterator[Row]:
         try:
             yield from _rows_of(stream)
         except OSError as error:
-            fail(f"cannot read {file}: {error.strerror}", USAGE)
+            fail(f"cannot read {file or 'standard input'}: {error.strerror}", USAGE)
 
 
 def _rows_of(stream: BinaryIO) -> Iterator[Row]:
