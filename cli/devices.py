@@ -7,6 +7,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from teltonika.cli.errors import fail
 from teltonika.cli.output import print_json
@@ -18,6 +19,7 @@ from teltonika.cli.redis_options import (
     RedisOption,
     redis_url,
 )
+from teltonika.codecs.printable import printable
 from teltonika.server.client import CommandClient, ConnectedDevice
 from teltonika.server.keys import Keys
 from teltonika.server.refusals import in_words
@@ -53,6 +55,9 @@ def _table(found: list[ConnectedDevice]) -> Table:
         dead = "" if device.alive else " (no heartbeat)"
         since = device.since or "?"
         table.add_row(
-            device.imei, f"{device.instance_id}{dead}", since, str(device.pending_commands)
+            Text(printable(device.imei)),
+            Text(printable(f"{device.instance_id}{dead}")),
+            since,
+            str(device.pending_commands),
         )
     return table

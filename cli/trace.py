@@ -9,6 +9,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from teltonika.cli.errors import USAGE, fail
 from teltonika.cli.event_loop import run
@@ -172,7 +173,9 @@ def _print_traced(traced: list[TracedDevice], *, json: bool) -> None:
     table.add_column("IMEI")
     table.add_column("instance")
     for device in traced:
-        table.add_row(printable(device.imei), printable(device.instance_id or "not connected"))
+        table.add_row(
+            Text(printable(device.imei)), Text(printable(device.instance_id or "not connected"))
+        )
     Console().print(table)
 
 

@@ -39,7 +39,9 @@ class CommandClient:
     """Publishes commands and follows them. Raises redis-py's errors."""
 
     def __init__(self, redis_url: str, keys: Keys) -> None:
-        self._redis = blocking_client(redis_url, decode_responses=True, protocol=2)
+        self._redis = blocking_client(
+            redis_url, decode_responses=True, encoding_errors="backslashreplace", protocol=2
+        )
         self._keys = keys
 
     def instance_of(self, imei: str) -> str:

@@ -26,8 +26,8 @@ log = structlog.get_logger()
 
 PAGE = 500
 
-Dead = dict[str, tuple[str, list[str]]]
-"""Instance id to its run id ("" if none is known) and the IMEIs whose entries name it."""
+Dead = dict[str, tuple[bytes, list[str]]]
+"""Instance id to its run id (b"" if none is known) and the IMEIs whose entries name it."""
 
 
 class Janitor:
@@ -47,7 +47,7 @@ class Janitor:
         self._ledger = ledger
         self._counters = counters
         self._interval_s = interval_s
-        self._suspects: dict[str, str] = {}
+        self._suspects: dict[str, bytes] = {}
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -72,7 +72,7 @@ class Janitor:
         dead: Dead = {}
         alive: set[str] = set()
         pairs = zip(runs[::2], runs[1::2], strict=True)
-        known = {_text(name): run.decode() for name, run in pairs}
+        known = {_text(name): run for name, run in pairs}
         for instance_id, run_id in known.items():
             if await self._is_alive(instance_id):
                 alive.add(instance_id)
@@ -83,7 +83,7 @@ class Janitor:
                 if await self._is_alive(instance_id):
                     alive.add(instance_id)
                 else:
-                    dead[instance_id] = (known.get(instance_id, ""), [])
+                    dead[instance_id] = (known.get(instance_id, b""), [])
             if instance_id in dead:
                 dead[instance_id][1].append(imei)
         return dead
@@ -101,7 +101,7 @@ class Janitor:
     async def _is_alive(self, instance_id: str) -> bool:
         return bool(await self._writer.call("EXISTS", self._keys.heartbeat(instance_id)))
 
-    async def _clean_up(self, instance_id: str, run_id: str, imeis: list[str]) -> None:
+    async def _clean_up(self, instance_id: str, run_id: bytes, imeis: list[str]) -> None:
         evicted = 0
         for start in range(0, len(imeis), PAGE):
             reply = await self._writer.call_script(

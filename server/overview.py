@@ -117,7 +117,7 @@ class OverviewReader:
         while read < MAX_REGISTERED:
             reply = await links.execute("HSCAN", self._keys.registry, cursor, "COUNT", PAGE)
             cursor, page = cast("tuple[bytes, list[bytes]]", reply)
-            counts.update(instance_id.decode() for instance_id in page[1::2])
+            counts.update(map(_text, page[1::2]))
             read += len(page) // 2
             if cursor == b"0":
                 return registered, counts, False
@@ -127,7 +127,7 @@ class OverviewReader:
 
     async def _instances(self, links: Links, counts: Counter[str]) -> list[InstanceState]:
         runs = cast("list[bytes]", await links.execute("HKEYS", self._keys.runs))
-        known = sorted({run.decode() for run in runs} | counts.keys())[:MAX_INSTANCES]
+        known = sorted(set(map(_text, runs)) | counts.keys())[:MAX_INSTANCES]
         replies = await _execute_all(
             links,
             [
@@ -193,6 +193,11 @@ class OverviewReader:
         pairs = cast("list[bytes | int]", reply)
         info = dict(zip(pairs[::2], pairs[1::2], strict=True))
         return cast(int, info[b"length"]), cast("int | None", info.get(b"entries-added"))
+
+
+def _text(name: bytes) -> str:
+    """What is not UTF-8 was not written by an instance, and is shown all the same."""
+    return name.decode("utf-8", "backslashreplace")
 
 
 def _instance(

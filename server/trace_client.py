@@ -53,7 +53,7 @@ class TraceClient:
         reply = await self._redis.ask(
             lambda links: links.execute("HGET", self._keys.registry, imei)
         )
-        return None if reply is None else cast(bytes, reply).decode()
+        return _text(cast("bytes | None", reply))
 
     async def followers(self, imei: str) -> int:
         """How many listen to the device's frames."""
@@ -74,8 +74,7 @@ class TraceClient:
             "list[bytes | None]", await links.execute("HMGET", self._keys.registry, *imeis)
         )
         return [
-            TracedDevice(imei, None if holder is None else holder.decode())
-            for imei, holder in zip(imeis, holders, strict=True)
+            TracedDevice(imei, _text(holder)) for imei, holder in zip(imeis, holders, strict=True)
         ]
 
 
@@ -120,6 +119,11 @@ class TraceFollower:
             _, _, content = cast("tuple[bytes, bytes, bytes]", await link.read_reply())
             with contextlib.suppress(msgspec.MsgspecError):  # anybody can publish anything
                 return _decoder.decode(content)
+
+
+def _text(instance_id: bytes | None) -> str | None:
+    """What is not UTF-8 was not written by an instance, and is shown all the same."""
+    return None if instance_id is None else instance_id.decode("utf-8", "backslashreplace")
 
 
 async def _nothing(_: Links) -> None:

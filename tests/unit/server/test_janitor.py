@@ -242,6 +242,15 @@ async def test_entries_of_an_instance_of_which_nothing_else_is_known_go_too(
     assert not client.exists(KEYS.registry)
 
 
+async def test_a_run_that_no_instance_wrote_ends_no_janitor_and_is_forgotten(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    client.hset(KEYS.runs, "foreign", b"\xff\xfe")
+    async with someone(valkey) as one:
+        await one.look_twice()
+    assert not client.exists(KEYS.runs)
+
+
 async def test_a_stream_of_an_instance_that_never_started_is_left_alone(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
