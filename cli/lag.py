@@ -26,6 +26,7 @@ from teltonika.cli.redis_options import (
 from teltonika.cli.until_stopped import run_until_stopped
 from teltonika.consumer.client import keys_there, open_client
 from teltonika.consumer.lag import GroupLag, read_lag
+from teltonika.server import ServerError
 from teltonika.server.clients import AsyncClient, close_client
 from teltonika.server.keys import Keys
 from teltonika.server.refusals import FAILURES, in_words
@@ -89,6 +90,8 @@ def lag(
         groups = run(_look(url, reader))
     except FAILURES as error:
         fail(f"Redis: {in_words(error)}")
+    except ServerError as error:
+        fail(str(error))
     if json:
         for one in groups:
             print_json(one)

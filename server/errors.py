@@ -7,6 +7,7 @@ ServerError
 ├── RedisUnavailableError    the Redis that was named does not answer
 ├── RedisRefusedError        it refuses a command, and waiting does not help
 ├── WeakRedisError           it cannot keep what the server is to promise
+├── WrongShardsError         the telemetry is in another number of shards
 ├── ListenError              the port cannot be listened on
 ├── SupersededError          another process has this instance's id now
 └── WorkerError              a worker does not start, or does not drain
@@ -38,6 +39,10 @@ class RedisRefusedError(ServerError):
 
 
 class WeakRedisError(ServerError):
+    pass
+
+
+class WrongShardsError(ServerError):
     pass
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from teltonika.codecs.crc import crc16_ibm
+from teltonika.server.errors import WrongShardsError
 
 TELEMETRY_STREAM = "telemetry:teltonika"
 MAX_SHARDS = 1_024
@@ -48,8 +49,19 @@ class Keys(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, stream_shards=number)
 
     def with_recorded_shards(self, recorded: bytes | None) -> "Keys":
-        """The same with as many as ``shards_recorded`` holds; None: nobody has recorded any."""
-        return self.with_shards(1 if recorded is None else int(recorded))
+        """The same with as many as ``shards_recorded`` holds; None: nobody has recorded any.
+
+        Raises WrongShardsError for what is no number of shards: so many streams would be read.
+        """
+        if recorded is None:
+            return self.with_shards(1)
+        is_short = recorded.isdigit() and len(recorded) <= len(str(MAX_SHARDS))
+        if not is_short or not 1 <= int(recorded) <= MAX_SHARDS:
+            raise WrongShardsError(
+                f"{self.shards_recorded}: expected a number of shards, 1 to {MAX_SHARDS}, found "
+                f"{recorded[:20]!r}: nobody but a server may write there"
+            )
+        return self.with_shards(int(recorded))
 
     def shard_of(self, imei: str) -> int:
         """The place in `shards` of a device."""

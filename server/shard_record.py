@@ -11,7 +11,7 @@ from typing import cast
 import structlog
 
 from teltonika.server.deployment import Deployment
-from teltonika.server.errors import ServerError
+from teltonika.server.errors import WrongShardsError
 from teltonika.server.keys import Keys, ShardKeys
 from teltonika.server.links import Links
 
@@ -20,12 +20,8 @@ log = structlog.get_logger()
 PAGE = 500
 
 
-class WrongShardsError(ServerError):
-    """The telemetry on this Redis is in another number of shards."""
-
-
 async def recorded_keys(links: Links, keys: Keys) -> Keys:
-    """The same keys, with the shards that are there."""
+    """The same keys, with the shards that are there. Raises WrongShardsError."""
     recorded = await links.execute("GET", keys.shards_recorded)
     return keys.with_recorded_shards(cast("bytes | None", recorded))
 
@@ -66,7 +62,7 @@ async def _recorded(links: Links, keys: Keys) -> int:
         number = 1 if has_one else keys.stream_shards
         await links.execute("SET", keys.shards_recorded, number, "NX")
         recorded = await links.execute("GET", keys.shards_recorded)
-    return int(cast(bytes, recorded))
+    return keys.with_recorded_shards(cast(bytes, recorded)).stream_shards
 
 
 async def _check_nobody_lives(links: Links, keys: Keys) -> None:

@@ -1,6 +1,7 @@
 """What anybody may have written where instances write their names: shown, and no failure."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from own_valkey import OwnValkey
@@ -38,6 +39,20 @@ def test_what_no_instance_wrote_is_shown_without_what_a_terminal_obeys(
         assert (result.returncode, result.stderr) == (0, "")
         assert "xff" in result.stdout
         assert "\x1b" not in result.stdout
+    client.close()
+
+
+@pytest.mark.parametrize("command", ["top", "tail", "lag", "serve"])
+def test_what_is_no_number_of_shards_is_told_in_a_sentence(
+    command: str, valkey: OwnValkey, tmp_path: Path
+) -> None:
+    client = valkey.start()
+    client.set("telemetry:teltonika:shards", "99999999")
+    quiet = ("--log-level", "error", "--data-dir", str(tmp_path)) if command == "serve" else ()
+    result = run_teltonika(command, "--redis", valkey.url, *quiet)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("teltonika: telemetry:teltonika:shards: expected a number of shards, ")
     client.close()
 
 

@@ -21,9 +21,10 @@ async def start(valkey: EmbeddedValkey, shards: int, *, reshard: bool = False) -
 
 async def recorded(valkey: EmbeddedValkey) -> int:
     links = Links(deployment_of(valkey.url))
-    keys = await recorded_keys(links, Keys())
-    await links.close()
-    return keys.stream_shards
+    try:
+        return (await recorded_keys(links, Keys())).stream_shards
+    finally:
+        await links.close()
 
 
 def fill(client: redis.Redis, shards: int) -> None:
@@ -54,6 +55,16 @@ async def test_the_first_server_says_how_many_there_are(valkey: EmbeddedValkey) 
     with pytest.raises(WrongShardsError, match=r"is in 3\. Start with --stream-shards 3"):
         await start(valkey, 1)
     assert await recorded(valkey) == 3
+
+
+@pytest.mark.parametrize("value", ["abc", "", "0", "-3", "1.5", "1025", "9" * 5_000])
+async def test_what_is_no_number_of_shards_is_said(
+    value: str, valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    client.set(Keys().shards_recorded, value)
+    for ask in (recorded(valkey), start(valkey, 1)):
+        with pytest.raises(WrongShardsError, match="expected a number of shards, 1 to 1024, found"):
+            await ask
 
 
 async def test_where_nothing_is_recorded_and_devices_are_known_there_is_one(
