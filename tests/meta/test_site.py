@@ -1,5 +1,6 @@
 """The documentation builds as a site, and its drawings are those that the scripts make."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,20 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "How it is built" in (tmp_path / "index.html").read_text()
+
+
+def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
+    """Also to what is no page: mkdocs only mentions files that it leaves out."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", tmp_path, "--quiet"]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    links = [
+        (page.relative_to(tmp_path), link)
+        for page in tmp_path.rglob("index.html")
+        for link in re.findall(r'(?:href|src)="([^"#?:]+)["#?]', page.read_text())
+    ]
+    assert len(links) > 1_000
+    broken = [(page, link) for page, link in links if not (tmp_path / page.parent / link).exists()]
+    assert broken == []
 
 
 def test_every_page_has_its_place() -> None:
