@@ -18,7 +18,7 @@ from teltonika.server.doctor.machine import (
     check_disk,
     check_overcommit,
 )
-from teltonika.server.doctor.ports import check_port, check_udp_port
+from teltonika.server.doctor.ports import check_metrics_port, check_port, check_udp_port
 from teltonika.server.doctor.redis_server import check_redis
 from teltonika.server.embedded import SUBDIRECTORY, running_url, server_binary
 from teltonika.server.errors import EmbeddedRedisError, WeakRedisError
@@ -91,6 +91,8 @@ def _examine_machine(settings: ServerSettings) -> Iterator[Finding]:
     yield check_port(settings.host, settings.port)
     if settings.udp_port is not None:
         yield check_udp_port(settings.host, settings.udp_port)
+    if settings.metrics_port is not None:
+        yield check_metrics_port(settings.metrics_host, settings.metrics_port)
     if settings.tls_cert is not None:
         yield from check_certificates(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 

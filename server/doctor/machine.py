@@ -91,6 +91,7 @@ def check_clock() -> Finding:
 
 def check_data_directory(directory: Path) -> Finding:
     """Whether a server can keep its files there."""
+    directory = directory.absolute()
     there = _nearest(directory)
     found = str(directory) if there == directory else f"{directory}, to be made in {there}"
     if not there.is_dir():

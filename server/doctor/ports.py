@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from teltonika.server.addresses import bound_sockets
+from teltonika.server.addresses import Peer, bound_sockets
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
 from teltonika.server.errors import ListenError
 
@@ -13,21 +13,31 @@ EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 def check_port(host: str, port: int) -> Finding:
     """TCP. One that is taken may be the server's, which runs already."""
+    return _check_tcp("port", host, port, host_option="--host", port_option="--port")
+
+
+def check_metrics_port(host: str, port: int) -> Finding:
+    """The same for metrics and health."""
+    return _check_tcp("metrics-port", host, port, host_option="--metrics", port_option="--metrics")
+
+
+def _check_tcp(check: str, host: str, port: int, *, host_option: str, port_option: str) -> Finding:
+    where = str(Peer(host, port))
     try:
         _take(host, port, socket.SOCK_STREAM)
     except ListenError as error:
         if not _is_taken(error):
-            return _impossible("port", error)
+            return _impossible(check, error, host_option)
         if _answers(host, port):
             return warning(
-                "port",
-                f"{host}:{port} is taken, and who has it answers",
-                "nothing, if that is this server; else end it, or choose another --port",
+                check,
+                f"{where} is taken, and who has it answers",
+                f"nothing, if that is this server; else end it, or choose another {port_option}",
             )
         return failure(
-            "port", f"{host}:{port} is taken, and nobody answers there", "choose another --port"
+            check, f"{where} is taken, and nobody answers there", f"choose another {port_option}"
         )
-    return ok("port", "any free one" if port == 0 else f"{host}:{port} is free")
+    return ok(check, "any free one" if port == 0 else f"{where} is free")
 
 
 def check_udp_port(host: str, port: int) -> Finding:
@@ -36,13 +46,13 @@ def check_udp_port(host: str, port: int) -> Finding:
         _take(host, port, socket.SOCK_DGRAM)
     except ListenError as error:
         if not _is_taken(error):
-            return _impossible("udp-port", error)
+            return _impossible("udp-port", error, "--host")
         return warning(
             "udp-port",
-            f"{host}:{port} is taken",
+            f"{Peer(host, port)} is taken",
             "nothing, if this server has it; else end who does, or choose another --udp-port",
         )
-    return ok("udp-port", "any free one" if port == 0 else f"{host}:{port} is free")
+    return ok("udp-port", "any free one" if port == 0 else f"{Peer(host, port)} is free")
 
 
 def _take(host: str, port: int, kind: socket.SocketKind) -> None:
@@ -54,12 +64,12 @@ def _is_taken(error: ListenError) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
 
 
-def _impossible(check: str, error: ListenError) -> Finding:
+def _impossible(check: str, error: ListenError, host_option: str) -> Finding:
     cause = error.__cause__
     if isinstance(cause, PermissionError):
         advice = "choose a port over 1023, or give the server CAP_NET_BIND_SERVICE"
     else:
-        advice = "name an address of this machine with --host; 0.0.0.0 is every one"
+        advice = f"name an address of this machine with {host_option}; 0.0.0.0 is every one"
     return failure(check, str(error), advice)
 
 

@@ -319,6 +319,19 @@ def test_a_port_that_is_taken(redis_url: str) -> None:
         assert outcome(doctor("--udp-port", number, redis=redis_url), "udp-port") == "warning"
 
 
+def test_a_port_for_metrics_that_is_taken(redis_url: str) -> None:
+    assert "metrics-port" not in doctor(redis=redis_url)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        found = doctor("--metrics", taken, redis=redis_url)["metrics-port"]
+    assert found["outcome"] == "warning"
+    assert found["found"] == f"{taken} is taken, and who has it answers"
+    assert doctor("--metrics", taken, redis=redis_url)["metrics-port"]["outcome"] == "ok"
+    elsewhere = doctor("--metrics", "192.0.2.1:9527", redis=redis_url)["metrics-port"]
+    assert elsewhere["outcome"] == "failure"
+    assert "with --metrics" in elsewhere["advice"]
+
+
 def test_an_address_that_is_not_ours(redis_url: str) -> None:
     found = doctor("--host", "192.0.2.1", redis=redis_url)
     assert outcome(found, "port") == "failure"

@@ -41,6 +41,16 @@ def test_a_kernel_without_these_settings_is_not_told_of(proc: Path) -> None:
     assert [*machine.check_overcommit(), *machine.check_backlog()] == []
 
 
+def test_a_directory_that_is_there_is_not_told_to_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert machine.check_data_directory(Path("data")).found == str(tmp_path / "data")
+    to_be_made = machine.check_data_directory(Path("new")).found
+    assert to_be_made == f"{tmp_path / 'new'}, to be made in {tmp_path}"
+
+
 class Usage(NamedTuple):
     total: int
     used: int
