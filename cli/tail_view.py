@@ -59,7 +59,7 @@ class TailView:
                     ts=_text(fields.get(b"ts")),
                     device_id=record.device_id,
                     codec=_text(fields.get(b"codec")),
-                    payload=msgspec.Raw(fields[b"payload"]),
+                    payload=msgspec.Raw(_on_one_line(fields[b"payload"])),
                     names=names,
                 )
             )
@@ -88,6 +88,11 @@ def _value(element: IoElement, meaning: IoMeaning | None) -> str:
 def _position(record: TelemetryRecord) -> str:
     position = f"{record.latitude:10.5f}, {record.longitude:10.5f}"
     return position if record.satellites else f"{position} (no fix)"
+
+
+def _on_one_line(payload: bytes) -> bytes:
+    """JSON as it is, unless somebody has written it on several."""
+    return msgspec.json.format(payload, indent=-1) if b"\n" in payload else payload
 
 
 def _text(field: bytes | None) -> str:

@@ -55,7 +55,7 @@ def _headline(overview: Overview) -> str:
 def _ages(overview: Overview) -> str:
     ages = overview.ages
     if ages is None:
-        return "no records yet"
+        return "no new records"
     return (
         f"age of records when stored: median {span(ages.median_s)}, p95 {span(ages.p95_s)}, "
         f"longest {span(ages.longest_s)}"

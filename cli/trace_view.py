@@ -33,7 +33,7 @@ class TraceView:
 
     def _show_frame(self, told: FrameTold) -> None:
         sender = Side.SERVER if isinstance(told, SentFrameTold) else Side.DEVICE
-        where = printable(f"{told.ts}  {told.peer}  {_ARROWS[sender]} {told.size} bytes: ")
+        where = printable(f"{told.ts}  {told.peer}  {_ARROWS[sender]} {_bytes(told.size)}: ")
         frame = bytes.fromhex(told.hex)
         found = next(
             find_in_pieces((frame,), max(told.size, 12), transport=told.transport, sender=sender)
@@ -44,9 +44,13 @@ class TraceView:
         error = found.finding if isinstance(found.finding, FoundError) and not told.cut else None
         print_fields(annotate_found(found).fields, error)
         if told.cut:
-            sys.stdout.write(f"        {told.size - len(frame)} more bytes\n")
+            sys.stdout.write(f"        {_bytes(told.size - len(frame), 'more ')}\n")
 
     def _style(self, text: str, colour: str = "", *, bold: bool = False, dim: bool = False) -> str:
         if not self._coloured:
             return text
         return typer.style(text, colour or None, bold=bold or None, dim=dim or None)
+
+
+def _bytes(count: int, which: str = "") -> str:
+    return f"{count} {which}byte{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ metrics is put in. Programs that begin with the name of a test file are run by p
 together.
 """
 
+import html
 import json
 import os
 import re
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import pytest
 from contract import KINDS, validator
-from serving import IMEI, TELTONIKA, ServerProcess, wait_for_entry
+from doc_scripts import script
+from serving import IMEI, TELTONIKA, ServerProcess, run_teltonika, wait_for_entry
 
 StartServer = Callable[..., ServerProcess]
 ROOT = Path(__file__).parents[2]
@@ -37,7 +39,7 @@ NOT_RUN = {
     "pytest tests/e2e/test_sent_again.py": "the suite runs it",
     "python tests/e2e/campaign.py --minutes 0.5 --seed 1": "test_campaign runs it",
     "teltonika serve --workers 4 --metrics 9527": "test_workers runs two",
-    "promtool check config deploy/prometheus.yml": "test_deploy runs it, where there is promtool",
+    "promtool check config deploy/prometheus.yml": "test_monitoring_files runs it, where there is promtool",
     "python tests/e2e/campaign.py --minutes 30 --seed 7": "test_campaign runs a minute of it",
     **dict.fromkeys(
         (
@@ -156,6 +158,30 @@ def run_block(language: str, text: str, directory: Path, server: ServerProcess) 
             pass  # what a command prints
         case _:
             pytest.fail(f"nothing runs {language!r} blocks")
+
+
+PACKETS = re.compile(r"\b(?:[0-9A-F]{2}){40,}\b")
+DUMPED = re.compile(r"^ +[0-9A-F]{4}  \[.*", re.MULTILINE)
+
+
+def test_every_line_of_a_dump_is_as_it_is_printed() -> None:
+    packets = {found for page in PAGES for found in PACKETS.findall(page.read_text())}
+    printed = {
+        line.strip()
+        for packet in packets
+        for line in run_teltonika("decode", packet).stdout.splitlines()
+    }
+    shown = [(page.name, line) for page in PAGES for line in DUMPED.findall(page.read_text())]
+    assert len(shown) >= 7
+    assert [(name, line) for name, line in shown if line.strip() not in printed] == []
+
+
+def test_the_picture_of_a_dump_shows_what_is_printed() -> None:
+    make = script("make_pictures")
+    drawn = re.findall(r"<text[^>]*>(.*?)</text>", (make.HERE / "decode.svg").read_text())
+    words = html.unescape(" ".join(drawn)).split()
+    printed = make.said("teltonika", "decode", "hexdump", make.PACKET).plain.split()
+    assert words[-len(printed) :] == printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

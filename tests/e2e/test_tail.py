@@ -76,6 +76,17 @@ def test_since_reads_back_by_when_redis_took_an_entry(server: ServerProcess) -> 
     assert json.loads(found.stdout)["id"] == late
 
 
+def test_an_entry_is_one_line_of_json_however_its_payload_is_written(
+    server: ServerProcess,
+) -> None:
+    entry = server.redis.xrange(STREAM, *[add(server.redis)] * 2)[0][1]
+    spread = json.dumps(json.loads(entry["payload"]), indent=1)
+    server.redis.xadd(STREAM, entry | {"payload": spread})
+    options = ("--data-dir", str(server.data_dir), "--since", "1h", "--count", "2", "--json")
+    first, second = run_teltonika("tail", *options).stdout.splitlines()
+    assert json.loads(first)["payload"] == json.loads(second)["payload"]
+
+
 def test_names_give_elements_their_words_and_units(server: ServerProcess) -> None:
     add(server.redis, speed=43)
     options = ("--data-dir", str(server.data_dir), "--since", "1h", "--count", "1")

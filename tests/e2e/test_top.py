@@ -121,7 +121,7 @@ def test_where_nothing_is_yet(valkey: OwnValkey) -> None:
     client = valkey.start()
     seen = top(valkey.url)
     assert (seen["instances"], seen["stream_length"], seen["ages"]) == ([], 0, None)
-    assert "no records yet" in run_teltonika("top", "--redis", valkey.url).stdout
+    assert "no new records" in run_teltonika("top", "--redis", valkey.url).stdout
     client.close()
 
 

@@ -221,7 +221,7 @@ def test_follow_shows_annotated_frames(
             lines.append(line)
     text = "".join(lines)
     assert f"device > 17 bytes: IMEI {IMEI}" in text
-    assert "server < 1 bytes: IMEI accepted" in text
+    assert "server < 1 byte: IMEI accepted" in text
     assert "device > 66 bytes: AVL packet, codec 8, 1 record, 2019-06-10T10:04:46.000Z" in text
     assert "External Voltage" in text or "GSM Signal = " in text
     assert "longitude" in text
