@@ -1,6 +1,7 @@
 """A server, of one process or of several, that signals end."""
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -17,7 +18,11 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "teltonika.cli.serve_worker")
 async def serve_until_signal(
     settings: ServerSettings, log_format: LogFormat, log_level: LogLevel
 ) -> None:
-    """The first SIGINT or SIGTERM drains, the second does not; SIGHUP is for certificates."""
+    """The first SIGINT or SIGTERM drains, the second does not; SIGHUP is for certificates.
+
+    A server that has none, and no terminal that could hang up, gets SIGHUP from whoever reloads all
+    services alike: it goes on.
+    """
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -30,7 +35,7 @@ async def serve_until_signal(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-    if settings.tls_cert is not None:
+    if settings.tls_cert is not None or not _has_terminal():
         loop.add_signal_handler(signal.SIGHUP, reload.set)
     if settings.workers == 1:
         await run_server(settings, stop, on_listening=print_json, reload=reload)
@@ -38,3 +43,11 @@ async def serve_until_signal(
         await serve_with_workers(
             settings, stop, WORKER_COMMAND, log_format, log_level, print_json, reload
         )
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,11 @@ COMMAND = json.loads(re.search(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)[1])  # t
 def started(command: list[str], environment: dict[str, str]) -> Iterator[dict[str, Any]]:
     """What a process says that has these variables beside its own; it drains at the end."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | environment,
+        start_new_session=True,  # a service has no terminal
     ) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
@@ -129,6 +134,18 @@ def test_the_unit_exposes_little() -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout[-600:]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_reloading_the_unit_ends_no_server_that_has_no_certificate(
+    workers: str, tmp_path: Path
+) -> None:
+    reload = re.search(r"^ExecReload=/bin/kill -(\w+) \$MAINPID$", UNIT.read_text(), re.MULTILINE)
+    assert reload is not None
+    own = {"TELTONIKA_DATA_DIR": str(tmp_path), **free_ports(), "TELTONIKA_WORKERS": workers}
+    with started([TELTONIKA, "serve"], own) as listening:
+        os.kill(listening["pid"], signal.Signals[f"SIG{reload[1]}"])
+        send_three(listening["port"])  # and it drains when it is told to
 
 
 def test_the_unit_starts_the_server_with_its_settings(tmp_path: Path) -> None:
