@@ -20,6 +20,9 @@ from free_ports import free_port
 from own_valkey import OwnValkey
 from serving import IMEI, STREAM, TELTONIKA
 
+from teltonika.server import ServerSettings
+from teltonika.server.workers.worker_keeper import TO_END_S
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 UNIT = ROOT / "deploy" / "teltonika.service"
@@ -54,9 +57,12 @@ def free_ports() -> dict[str, str]:
 
 def healthy(metrics: str, code: int) -> None:
     """What the image's health check says."""
-    check = json.loads(re.search(r"^HEALTHCHECK CMD (.*)$", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
+    check = json.loads(re.search(r"^HEALTHCHECK .*CMD (.*)$", DOCKERFILE, re.MULTILINE)[1])  # type: ignore[index]
     _, *arguments = (part.replace(ENVIRONMENT["TELTONIKA_METRICS"], metrics) for part in check)
-    result = subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+    environment = os.environ | {"http_proxy": "http://127.0.0.1:9"}  # nobody listens there
+    result = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, check=False, env=environment
+    )
     assert result.returncode == code
 
 
@@ -97,6 +103,20 @@ def test_the_composition_serves_with_its_valkey(tmp_path: Path) -> None:
         client.close()
     finally:
         valkey.kill()
+
+
+def test_who_stops_the_server_waits_for_its_drain_and_whoever_ends_is_started_again() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert {one["restart"] for one in services.values()} == {"unless-stopped"}
+    unit = UNIT.read_text()
+    for said in (
+        re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE),
+        re.fullmatch(r"(\d+)s", services["teltonika"]["stop_grace_period"]),
+    ):
+        assert said is not None
+        assert int(said[1]) > ServerSettings().drain_timeout_s + TO_END_S
+    assert "Restart=always" in unit
+    assert "StartLimitIntervalSec=0" in unit
 
 
 def test_only_what_a_build_needs_goes_into_the_image() -> None:
