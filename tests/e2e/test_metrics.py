@@ -108,6 +108,14 @@ def test_frames_and_records_are_counted_by_codec(codec: str, metered: ServerProc
     assert page.value("teltonika_duplicate_records_total") == 1
 
 
+def test_who_has_not_said_an_imei_is_connected_and_in_no_registry(metered: ServerProcess) -> None:
+    with BareDevice(metered.port, imei=None), BareDevice(metered.port):
+        page = scrape(metered)
+    assert page.value("teltonika_connections_open") == 2
+    assert page.value("teltonika_registry_entries") == 1
+    assert page.total("teltonika_handshakes_total") == 1
+
+
 def test_what_is_broken_is_counted_as_what_it_is(metered: ServerProcess) -> None:
     broken = packet(1)[:-1] + b"\xff"
     unknown = encode_frame(b"\x07" + bytes(20))
