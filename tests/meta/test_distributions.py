@@ -4,13 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import venv
 import zipfile
+from email import message_from_bytes
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("codecs", "server", "consumer", "emulator", "cli")
@@ -19,6 +21,11 @@ TOP = ("pyproject.toml", "setup.py", "README.md", "LICENSE", PLUGIN)
 DATA = ("py.typed", ".lua", ".csv", ".json", ".toml")
 MADE = {"PKG-INFO", "setup.cfg", "teltonika.egg-info"}
 """What setuptools adds to an sdist."""
+IMPORT_ALL = """
+import importlib, pkgutil, teltonika
+for module in pkgutil.walk_packages(teltonika.__path__, "teltonika."):
+    importlib.import_module(module.name)
+"""
 HANDSHAKE = "000F333536333037303432343431303133"
 
 
@@ -73,6 +80,28 @@ def names_in(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
+def needed(wheel: Path) -> set[str]:
+    """The distributions that come with it, where nobody asks for an extra."""
+    (metadata,) = (name for name in names_in(wheel) if name.endswith(".dist-info/METADATA"))
+    told = message_from_bytes(zipfile.ZipFile(wheel).read(metadata))
+    names, waiting = set[str](), told.get_all("Requires-Dist", [])
+    while waiting:
+        one = Requirement(waiting.pop())
+        is_wanted = one.marker is None or one.marker.evaluate({"extra": ""})
+        if is_wanted and one.name not in names:
+            names.add(one.name)
+            waiting += distribution(one.name).requires or []
+    return names
+
+
+def link(name: str, site: Path) -> None:
+    """A distribution of this environment into another one's."""
+    there = distribution(name)
+    for top in {file.parts[0] for file in there.files or []} - {"..", "__pycache__"}:
+        if not (site / top).exists():
+            (site / top).symlink_to(str(there.locate_file(top)))
+
+
 def test_every_module_and_data_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     installed = {name for name in names_in(wheel) if name.startswith("teltonika/")}
     assert installed == {f"teltonika/{name}" for name in in_tree()}
@@ -103,16 +132,18 @@ def test_an_index_would_take_both(wheel: Path, sdist: Path) -> None:
 
 
 def test_the_wheel_alone_serves_emulates_and_decodes(wheel: Path, tmp_path: Path) -> None:
-    """Of this environment only what others wrote is there, not the checkout."""
+    """With nothing beside it but the distributions that it asks for."""
     venv.create(tmp_path / "venv", with_pip=False)
     binaries = tmp_path / "venv" / "bin"
     pip = [sys.executable, "-m", "pip", "--python", binaries / "python", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True, capture_output=True)
     (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    for name in needed(wheel):
+        link(name, site)
     where = "import teltonika.server as server; print(server.__file__)"
     found = output(tmp_path, binaries / "python", "-c", where)
     assert Path(found.strip()).is_relative_to(site)
+    output(tmp_path, binaries / "python", "-c", IMPORT_ALL)
     teltonika = binaries / "teltonika"
     decoded = output(tmp_path, teltonika, "decode", "--json", HANDSHAKE)
     assert json.loads(decoded)["imei"] == "356307042441013"
