@@ -24,7 +24,7 @@ class ConnectionRegistry:
     def __init__(self, writer: RedisWriter, keys: Keys, instance_id: str, run_id: str) -> None:
         self._writer = writer
         self._keys = (keys.registry, keys.connected_since, keys.runs)
-        self._instance_id = instance_id
+        self.instance_id = instance_id
         self._run_id = run_id
         self._since_ms: dict[str, int] = {}
         self._changed: dict[str, None] = {}  # IMEIs, in order, whose state is not written yet
@@ -49,6 +49,11 @@ class ConnectionRegistry:
         """A device has no connection to this instance any more."""
         del self._since_ms[imei]
         self._note(imei)
+
+    def found(self, imei: str) -> None:
+        """Redis has an entry that names this instance: it goes if the device is not here."""
+        if imei not in self._since_ms:
+            self._note(imei)
 
     async def run(self) -> None:
         """Write changes until cancelled."""
@@ -94,7 +99,7 @@ class ConnectionRegistry:
     async def _update(self, changes: Iterable[tuple[str, str, int]]) -> bool:
         arguments = _flat(changes)
         reply = await self._writer.call_script(
-            UPDATE_REGISTRY, self._keys, self._instance_id, self._run_id, *arguments
+            UPDATE_REGISTRY, self._keys, self.instance_id, self._run_id, *arguments
         )
         return bool(reply)
 

@@ -106,7 +106,12 @@ class Instance:
             state=lambda: (self._listener.port, self._listener.devices),
         )
         self._janitor = Janitor(
-            self._writer, keys, ledger, self._counters, settings.janitor_interval_s
+            self._writer,
+            keys,
+            self._registry,
+            ledger,
+            self._counters,
+            settings.janitor_interval_s,
         )
         self._sweepers = [
             DedupeSweeper(self._writer, shard, settings.dedupe_days) for shard in keys.shards

@@ -3,6 +3,9 @@
 Every instance runs one; however many look at the same dead instance, each thing is done once. An
 instance is dead if it had no heartbeat at two looks in a row, so that one whose heartbeat was lost
 with Redis' memory has time to write it again.
+
+An entry of a living instance that does not hold the device is that instance's to remove: an earlier
+run that was killed left it, or a failover lost that it was removed, or moved.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from teltonika.server.command import Entry, read_ref
 from teltonika.server.command_consumer import Fields, parse_entry
 from teltonika.server.command_ledger import CommandLedger, Found
 from teltonika.server.command_queue import Reason
+from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
 from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import Keys
@@ -37,12 +41,15 @@ class Janitor:
         self,
         writer: RedisWriter,
         keys: Keys,
+        own: ConnectionRegistry,
         ledger: CommandLedger,
         counters: Counters,
         interval_s: float,
     ) -> None:
+        """``own``: this instance's entries."""
         self._writer = writer
         self._keys = keys
+        self._own = own
         self._registry_keys = (keys.registry, keys.connected_since, keys.runs)
         self._ledger = ledger
         self._counters = counters
@@ -79,6 +86,9 @@ class Janitor:
             else:
                 dead[instance_id] = (run_id, [])
         async for imei, instance_id in self._registry():
+            if instance_id == self._own.instance_id:
+                self._own.found(imei)
+                continue
             if instance_id not in alive and instance_id not in dead:
                 if await self._is_alive(instance_id):
                     alive.add(instance_id)

@@ -112,6 +112,22 @@ def test_a_stop_removes_entries_and_heartbeat(
     assert shared.keys("instance:heartbeat:*") == []
 
 
+def test_a_run_that_was_killed_leaves_no_device_to_the_one_after_it(
+    valkey: OwnValkey, shared: redis.Redis, start_server: StartServer
+) -> None:
+    """As a worker is started again: with its id, and without the devices that did not come back."""
+    options = ("--instance-id", "gate", *QUICK)
+    killed = start_server(*options, data_dir="killed", redis_url=valkey.url)
+    with BareDevice(killed.port), BareDevice(killed.port, OTHER):
+        wait_for_entry(shared, IMEI, "gate")
+        wait_for_entry(shared, OTHER, "gate")
+        killed.kill()
+    again = start_server(*options, data_dir="again", redis_url=valkey.url)
+    with BareDevice(again.port, OTHER):
+        wait_for_entry(shared, IMEI, None)
+        wait_for_entry(shared, OTHER, "gate")
+
+
 def test_of_two_processes_with_one_id_the_newer_wins(
     valkey: OwnValkey, shared: redis.Redis, start_server: StartServer
 ) -> None:

@@ -17,6 +17,7 @@ from teltonika.server.scripts import SCRIPTS
 
 IMEI = "356307042441013"
 OTHER_IMEI = "356307042441021"
+MOVED_IMEI = "356307042441039"
 KEYS = Keys()
 
 
@@ -198,3 +199,22 @@ async def test_a_run_that_was_superseded_writes_nothing(
         await registry.restore()
     assert entries(client) == {IMEI: "here"}
     assert client.hgetall(KEYS.runs) == {"here": "run-2"}
+
+
+async def test_an_entry_that_names_this_instance_goes_if_the_device_is_not_here(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """A run that was killed left one; the other is here, the third somewhere else by now."""
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
+    registry = registry_for(writer)
+    for imei in (IMEI, OTHER_IMEI, MOVED_IMEI):
+        put(client, imei, "here")
+    async with background(writer.run()):
+        registry.connected(OTHER_IMEI)
+        await registry.flush()
+        for imei in entries(client):
+            registry.found(imei)
+        assert registry.waiting == 2
+        put(client, MOVED_IMEI, "elsewhere")
+        await registry.flush()
+    assert entries(client) == {OTHER_IMEI: "here", MOVED_IMEI: "elsewhere"}

@@ -12,6 +12,7 @@ from teltonika.server import janitor as janitor_module
 from teltonika.server.background import background
 from teltonika.server.command import CommandRef, Entry
 from teltonika.server.command_ledger import GROUP, CommandLedger, Found
+from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
 from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
@@ -32,7 +33,10 @@ class Someone:
     def __init__(self, writer: RedisWriter, name: str) -> None:
         self.counters = Counters()
         self.ledger = CommandLedger(writer, KEYS, name, remember_s=3_600, stream_maxlen=0)
-        self.janitor = Janitor(writer, KEYS, self.ledger, self.counters, interval_s=3_600.0)
+        self.registry = ConnectionRegistry(writer, KEYS, name, f"{name}'s run")
+        self.janitor = Janitor(
+            writer, KEYS, self.registry, self.ledger, self.counters, interval_s=3_600.0
+        )
 
     async def look_twice(self) -> None:
         for _ in range(2):
@@ -339,11 +343,34 @@ async def test_many_janitors_at_once_end_each_command_once(
         assert not client.exists(key)
 
 
+async def test_a_failover_that_lost_a_move_leaves_no_device_at_its_old_instance(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    """The promoted replica does not know that the device went from one living instance to another:
+    the old one lets go of it, and the one that holds it is told at its next beat."""
+    connect(client, "old")
+    async with someone(valkey, "old") as old, someone(valkey, "new") as new:
+        beat(client, "old")
+        beat(client, "new")
+        new.registry.connected(IMEIS[0])
+        await new.registry.flush()
+        connect(client, "old", IMEIS[0])
+        await new.registry.restore()
+        assert client.hget(KEYS.registry, IMEIS[0]) == "old"
+        await new.janitor.look()
+        await old.janitor.look()
+        await old.registry.flush()
+        await new.registry.restore()
+    assert client.hgetall(KEYS.registry) == {IMEIS[0]: "new"}
+    assert client.hkeys(KEYS.connected_since) == [IMEIS[0]]
+
+
 async def test_it_looks_again_and_again(valkey: EmbeddedValkey, client: redis.Redis) -> None:
     connect(client, DEAD, *IMEIS)
     writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     ledger = CommandLedger(writer, KEYS, "someone", remember_s=3_600, stream_maxlen=0)
-    janitor = Janitor(writer, KEYS, ledger, Counters(), interval_s=0.0)
+    registry = ConnectionRegistry(writer, KEYS, "someone", "run")
+    janitor = Janitor(writer, KEYS, registry, ledger, Counters(), interval_s=0.0)
     async with (
         redis.asyncio.Redis.from_url(valkey.url, decode_responses=True) as other,
         other.pubsub() as changes,
