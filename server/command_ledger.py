@@ -69,7 +69,7 @@ class CommandLedger:
         """The command is this run's from now on, if it is not another entry's."""
         try:
             reply = await self._writer.call_script(
-                COMMAND_STEP, self._of(ref), *self._who("claim", ref)
+                COMMAND_STEP, self._of(ref), *self._who("claim", ref), lasting=True
             )
         except RedisRefusedError:
             return Found.UNKNOWN
@@ -83,6 +83,7 @@ class CommandLedger:
             self._of(ref),
             *self._who("write", ref),
             refused=lambda _: done(False),
+            lasting=True,
         )
 
     def deliver(self, ref: CommandRef, instance_id: str) -> None:
@@ -171,7 +172,9 @@ class CommandLedger:
 
         def submit() -> None:
             keys = self._of(ref)
-            self._writer.submit_script(done, COMMAND_STEP, keys, *arguments, refused=submit_later)
+            self._writer.submit_script(
+                done, COMMAND_STEP, keys, *arguments, refused=submit_later, lasting=True
+            )
 
         def submit_later(_: RedisRefusedError) -> None:
             asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, submit)

@@ -1,5 +1,6 @@
 -- One step of a command's life; its state and the entry that tells of it change together, or not.
--- Every step may be asked for again, after a lost answer, and is done once.
+-- Every step may be asked for again, after a lost answer, and is done once. It writes then, too:
+-- whoever waits for replicas to have this connection's writes waits for what was written before it.
 -- KEYS: responses stream, the command's hash (state, entry, owner).
 -- ARGV: step, entry (where the command stands), owner (a run id), maxlen, then the fields of the
 -- status entry. Nothing is forgotten before the entry is let go of: see `CommandLedger`.
@@ -12,6 +13,10 @@ local state, kept_entry, kept_owner = kept[1], kept[2], kept[3]
 
 local function become(new_state)
   redis.call('HSET', command, 'state', new_state, 'entry', entry, 'owner', owner)
+end
+
+local function stay()
+  redis.call('HSET', command, 'state', state)
 end
 
 local function tell()
@@ -31,7 +36,9 @@ if step == 'claim' then
   if kept_entry ~= entry then
     return 'duplicate'
   end
-  if state ~= 'ended' then
+  if state == 'ended' then
+    stay()
+  else
     become(state)
   end
   return state
@@ -51,11 +58,15 @@ elseif step == 'delivered' then
   if not state or state == 'writing' then
     tell()
     become('delivered')
+  else
+    stay()
   end
 elseif step == 'end' then
   if state ~= 'ended' then
     tell()
     become('ended')
+  else
+    stay()
   end
 end
 return 'done'

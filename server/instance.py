@@ -20,7 +20,7 @@ from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.counters import Counters
 from teltonika.server.dedupe_sweeper import DedupeSweeper
 from teltonika.server.deployment import Deployment
-from teltonika.server.durability import Promise
+from teltonika.server.durability import CONFIRMED, Durability, Promise
 from teltonika.server.errors import SupersededError
 from teltonika.server.health import LoopWatch, Readiness
 from teltonika.server.heartbeat import Heartbeat
@@ -65,7 +65,9 @@ class Instance:
         self._settings = settings
         self._instance_id = instance_id
         self._counters = Counters()
-        self._writer = RedisWriter(redis, SCRIPTS)
+        # commands outlive a failover as records do; nobody waits for a disk because of one
+        lasting = promise if promise.durability is Durability.REPLICA else CONFIRMED
+        self._writer = RedisWriter(redis, SCRIPTS, lasting)
         self._registry = ConnectionRegistry(self._writer, keys, instance_id, run_id)
         ledger = CommandLedger(
             self._writer,

@@ -6,6 +6,9 @@ goes out together, one batch at a time.
 What Redis refuses for now is sent again with everything behind it. What it will refuse for ever, as
 a key of another type is, must not hold up the others: it is logged, whoever queued it is told, and
 the next one has its turn.
+
+Where a promise is to be kept, as that replicas have what was written, nobody is told of a reply
+before it is.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from teltonika.server.deployment import Deployment
+from teltonika.server.durability import DurabilityNotReachedError, Promise
 from teltonika.server.errors import RedisRefusedError
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply
@@ -54,7 +58,9 @@ class Command:
 class RedisLane:
     """A queue of commands for keys that are always in one place. `run` does the work."""
 
-    def __init__(self, redis: Deployment, key: str, scripts: Iterable[Script]) -> None:
+    def __init__(
+        self, redis: Deployment, key: str, scripts: Iterable[Script], promise: Promise
+    ) -> None:
         """``key``: any of them."""
         self._connections = Reconnecting(
             redis,
@@ -63,6 +69,7 @@ class RedisLane:
             lambda: {"key": key, "waiting": len(self._pending)},
         )
         self._scripts = tuple(scripts)
+        self._promise = promise
         self._pending: deque[Command] = deque()
         self._refusals_told: dict[tuple[str, str], float] = {}
         self._work = asyncio.Event()
@@ -106,20 +113,43 @@ class RedisLane:
 
     async def _write_batch(self, link: RedisLink) -> None:
         size = min(len(self._pending), MAX_BATCH)
-        await link.write([self._pending[number].packed for number in range(size)])
+        commands = [self._pending[number].packed for number in range(size)]
+        if self._promise.command:
+            commands.append(self._promise.command)
+        async with asyncio.timeout(REPLY_TIMEOUT_S):  # one that stands still takes no more
+            await link.write(commands)
+        outcomes: deque[Reply | ResponseError] = deque()
         for _ in range(size):
-            try:
-                async with asyncio.timeout(REPLY_TIMEOUT_S):
-                    reply = await link.read_reply()
-            except ResponseError as error:
-                if can_change(error):
-                    raise
-                self._refuse(self._pending.popleft(), str(error))
-            else:
-                self._pending.popleft().done(reply)
+            outcomes.append(await self._outcome(link))
+            if not self._promise.command:
+                self._settle(outcomes.popleft())
+        if self._promise.command:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                is_kept = self._promise.is_kept(await link.read_reply())
+            if not is_kept:
+                raise DurabilityNotReachedError(f"no {self._promise.durability} in time")
+            for outcome in outcomes:
+                self._settle(outcome)
         if not self._pending:
             self._work.clear()
             self._idle.set()
+
+    async def _outcome(self, link: RedisLink) -> "Reply | ResponseError":
+        """The next reply, or why Redis refuses for ever."""
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                return await link.read_reply()
+        except ResponseError as error:
+            if can_change(error):
+                raise
+            return error
+
+    def _settle(self, outcome: "Reply | ResponseError") -> None:
+        command = self._pending.popleft()
+        if isinstance(outcome, ResponseError):
+            self._refuse(command, str(outcome))
+        else:
+            command.done(outcome)
 
     def _refuse(self, command: Command, error: str) -> None:
         kind = (command.name, command.keys[0] if command.keys else "")

@@ -1,12 +1,14 @@
 """Commands to Redis that must happen, however often connections break: see `RedisLane`.
 
-Those for one key, and for keys that are in one slot with it, happen in their order.
+Those for one key, and for keys that are in one slot with it, happen in their order. What must
+outlive a failover has a lane of its own, where that is to be waited for.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
 
 from teltonika.server.deployment import Deployment
+from teltonika.server.durability import CONFIRMED, Promise
 from teltonika.server.errors import RedisRefusedError
 from teltonika.server.redis_lane import Command, RedisLane
 from teltonika.server.redis_link import Reply, pack_command
@@ -22,10 +24,14 @@ def _nothing(_: object) -> None:
 class RedisWriter:
     """A lane for each place that keys can be in. `run` does the work; the rest only queues."""
 
-    def __init__(self, redis: Deployment, scripts: Iterable[Script]) -> None:
+    def __init__(
+        self, redis: Deployment, scripts: Iterable[Script], promise: Promise = CONFIRMED
+    ) -> None:
+        """``promise``: for what is lasting."""
         self._redis = redis
         self._scripts = tuple(scripts)
-        self._lanes: dict[int, RedisLane] = {}
+        self._promise = promise
+        self._lanes: dict[tuple[int, Promise], RedisLane] = {}
         self._new_lanes: list[RedisLane] = []
         self._has_new = asyncio.Event()
 
@@ -52,10 +58,15 @@ class RedisWriter:
         keys: tuple[str, ...],
         *arguments: Argument,
         refused: Callable[[RedisRefusedError], None] = _nothing,
+        lasting: bool = False,
     ) -> None:
-        """The same for a script; all of its keys are in one place."""
+        """The same for a script; all of its keys are in one place.
+
+        ``lasting``: it is done when the promise is kept; asked for again, the script writes again.
+        """
         packed = pack_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        self._queue(keys[0], Command(script.name, keys, packed, done, refused))
+        command = Command(script.name, keys, packed, done, refused)
+        self._queue(keys[0], command, self._promise if lasting else CONFIRMED)
 
     async def call(self, *arguments: Argument, at: str = "") -> Reply:
         """Queue a command and wait for its reply. Raises RedisRefusedError."""
@@ -64,11 +75,17 @@ class RedisWriter:
         return await waiting.reply
 
     async def call_script(
-        self, script: Script, keys: tuple[str, ...], *arguments: Argument
+        self,
+        script: Script,
+        keys: tuple[str, ...],
+        *arguments: Argument,
+        lasting: bool = False,
     ) -> Reply:
         """The same for a script."""
         waiting = _Waiting()
-        self.submit_script(waiting.done, script, keys, *arguments, refused=waiting.refused)
+        self.submit_script(
+            waiting.done, script, keys, *arguments, refused=waiting.refused, lasting=lasting
+        )
         return await waiting.reply
 
     @property
@@ -92,11 +109,11 @@ class RedisWriter:
                 self._has_new.clear()
                 await self._has_new.wait()
 
-    def _queue(self, key: str, command: Command) -> None:
-        number = self._redis.lane(key)
-        lane = self._lanes.get(number)
+    def _queue(self, key: str, command: Command, promise: Promise = CONFIRMED) -> None:
+        which = self._redis.lane(key), promise
+        lane = self._lanes.get(which)
         if lane is None:
-            lane = self._lanes[number] = RedisLane(self._redis, key, self._scripts)
+            lane = self._lanes[which] = RedisLane(self._redis, key, self._scripts, promise)
             self._new_lanes.append(lane)
             self._has_new.set()
         lane.queue(command)

@@ -11,6 +11,7 @@ from redis.cluster import RedisCluster
 from sending_fleet import check_each_is_stored_once, sending_fleet
 from serving import (
     IMEI,
+    RESPONSES,
     TELTONIKA,
     BareDevice,
     ServerProcess,
@@ -93,6 +94,24 @@ def test_a_killed_primary_costs_no_record_and_doubles_none(
         check_each_once(client)
     assert server.logged("redis_unavailable")
     assert server.stop() == 0
+
+
+def test_a_command_that_ended_on_a_primary_that_was_cut_off_has_its_end_on_the_promoted_one(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    """Its entry is on another primary: let go of, it would be gone with its end."""
+    with Cluster(tmp_path / "nodes", gated=True) as cluster, cluster.client() as client:
+        server = start_server(*SHARDS, "--instance-id", "c", redis_url=cluster.url)
+        server = on_cluster(server, client)
+        primary = cluster.primary_of(RESPONSES)
+        assert cluster.primary_of(server.outbound) is not primary
+        with BareDevice(server.port) as device:
+            server.publish("c1")
+            command = device.command()
+            with cluster.cut_off(primary), cluster.replaced(primary):
+                device.answer(command)
+            client.nodes_manager.initialize()
+            assert server.ending("c1") == ("responded", None)
 
 
 def other_primary(cluster: Cluster, node: Node) -> Node:

@@ -21,7 +21,7 @@ from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
-from teltonika.server.scripts import SCRIPTS
+from teltonika.server.scripts import COMMAND_STEP, SCRIPTS
 
 IMEI = "356307042441013"
 KEYS = Keys()
@@ -162,6 +162,21 @@ async def test_whatever_is_repeated_there_is_one_delivered_and_one_ending(
         await run.deliver(ref)
     assert statuses(client) == ["delivered", "responded"]
     assert not stands(client, ref)
+
+
+def test_a_step_that_is_repeated_writes_again(client: redis.Redis) -> None:
+    """Who repeats it, on a new connection, waits for replicas to have what that one has written."""
+    keys = KEYS.responses, KEYS.command("c1")
+
+    def changes() -> int:
+        return int(client.info("persistence")["rdb_changes_since_last_save"])
+
+    for step in ("claim", "claim", "write", "write", *("delivered", "end") * 2, "claim"):
+        before = changes()
+        who = (step, f"{OUTBOUND}/1-0", "run", 0)
+        client.eval(COMMAND_STEP.source, 2, *keys, *who, "command_id", "c1")
+        assert changes() > before, step
+    assert client.xlen(KEYS.responses) == 2
 
 
 async def test_a_command_that_was_written_must_not_be_again(

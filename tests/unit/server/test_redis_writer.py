@@ -3,19 +3,23 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import redis
 import redis.asyncio
+from valkey_node import Node
 
 from teltonika.server import redis_lane as redis_lane_module
 from teltonika.server.background import background
-from teltonika.server.deployment import deployment_of
+from teltonika.server.deployment import OneServer, deployment_of
+from teltonika.server.durability import Durability, Promise
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.errors import RedisRefusedError
-from teltonika.server.redis_link import Reply
+from teltonika.server.redis_link import Reply, pack_command
+from teltonika.server.redis_url import RedisUrl, parse_redis_url
 from teltonika.server.redis_writer import RedisWriter
-from teltonika.server.scripts import DELETE_IF_EMPTY, SCRIPTS
+from teltonika.server.scripts import BEAT, DELETE_IF_EMPTY, SCRIPTS
 
 
 def push(writer: RedisWriter, numbers: range, done: list[Reply] | None = None) -> None:
@@ -193,3 +197,60 @@ async def test_a_redis_that_does_not_answer_is_left_for_a_new_connection(
         client.client_unpause()
         await writer.idle()
     assert client.get("key") == "value"
+
+
+class ToldOfFailures(OneServer):
+    """A Redis of which one can wait for a connection to fail."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        super().__init__(url)
+        self.failed_once = asyncio.Event()
+
+    def failed(self, error: BaseException) -> None:
+        self.failed_once.set()
+
+
+async def test_a_redis_that_stands_still_and_takes_no_more_is_left_for_a_new_connection(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More waits than goes into the buffers of a socket: it cannot be written to its end."""
+    there = ToldOfFailures(parse_redis_url(valkey.url))
+    writer = RedisWriter(there, SCRIPTS)
+    pid = client.info("server")["process_id"]
+    async with background(writer.run()):
+        await writer.call("PING", at="numbers")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            monkeypatch.setattr(redis_lane_module, "REPLY_TIMEOUT_S", 0.05)
+            for _ in range(400):
+                writer.submit(lambda _: None, "SET", "key", bytes(30_000))
+            async with asyncio.timeout(30):
+                await there.failed_once.wait()
+        finally:
+            monkeypatch.undo()
+            os.kill(pid, signal.SIGCONT)
+        await writer.idle()
+    assert client.strlen("key") == 30_000
+
+
+async def test_what_is_lasting_is_told_once_a_replica_has_it(tmp_path: Path) -> None:
+    primary, replica = Node(tmp_path / "primary"), Node(tmp_path / "replica")
+    promise = Promise(Durability.REPLICA, pack_command("WAIT", 1, 50))
+    try:
+        primary.start().close()
+        there = ToldOfFailures(parse_redis_url(primary.tcp_url))
+        writer = RedisWriter(there, SCRIPTS, promise)
+        async with background(writer.run()):
+            beat = asyncio.ensure_future(
+                writer.call_script(BEAT, ("beat",), "run", "{}", 90, lasting=True)
+            )
+            await writer.call("SET", "key", "value")  # nobody waits for a replica because of it
+            async with asyncio.timeout(30):
+                await there.failed_once.wait()
+            assert not beat.done()
+            with replica.start("--replicaof", f"127.0.0.1 {primary.port}") as copy:
+                assert await beat == 1
+                assert copy.get("beat") == "{}"
+    finally:
+        replica.kill()
+        primary.kill()
