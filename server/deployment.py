@@ -166,5 +166,7 @@ class Cluster:
             slot: (primary.host, int(primary.port))
             for slot, (primary, *_) in nodes.slots_cache.items()
         }
+        # not those that have left: who is asked there later may be another cluster
+        self._addresses = set(self.url.addresses)
         self._addresses |= {(node.host, int(node.port)) for node in nodes.nodes_cache.values()}
         self._is_stale = False

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from redis.cluster import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 from sending_fleet import check_each_is_stored_once, sending_fleet
 from serving import (
     IMEI,
@@ -21,6 +22,7 @@ from serving import (
 from valkey_node import Node, until
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
+from teltonika.server.deployment import deployment_of
 from teltonika.server.keys import Keys
 
 StartServer = Callable[..., ServerProcess]
@@ -223,6 +225,21 @@ def check_commands(url: str, server: ServerProcess, device: BareDevice) -> None:
         "warning",
         "3 shards on 3 primaries: 0, 1, 2",
     )
+
+
+async def test_a_node_that_has_left_the_cluster_is_not_asked_any_more(cluster: Cluster) -> None:
+    first, *others, left = cluster.nodes
+    deployment = deployment_of(f"redis+cluster://127.0.0.1:{first.announced}")
+    await deployment.locate("key")
+    for node in (first, *others):
+        node.ask("CLUSTER FORGET", cluster.id_of(left))
+    deployment.failed(RedisConnectionError())
+    await deployment.locate("key")
+    for node in (first, *others):
+        node.kill()
+    deployment.failed(RedisConnectionError())
+    with pytest.raises(RedisConnectionError):
+        await deployment.locate("key")
 
 
 def test_a_cluster_that_nobody_answers_for_is_told(tmp_path: Path) -> None:
