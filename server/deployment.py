@@ -11,11 +11,14 @@ from typing import Protocol
 import msgspec
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, RedisClusterException
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from teltonika.server.clients import Sentinels
 from teltonika.server.redis_url import LOOK_UP_TIMEOUT_S, Kind, RedisUrl, parse_redis_url
+
+_NO_ANSWER = (RedisConnectionError, RedisTimeoutError)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -76,6 +79,8 @@ class SentinelPrimary:
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
         self._addresses = url.addresses
+        self._answered = self._addresses[0]
+        """Who named the primary last."""
 
     async def locate(self, key: str) -> Place:
         """Asked for each time: a connection lasts. Who answered last is asked first."""
@@ -87,10 +92,19 @@ class SentinelPrimary:
                     sentinel.connection_pool.connection_kwargs for sentinel in sentinels.sentinels
                 )
             )
+        self._answered = self._addresses[0]
         return Place(self.url.at(host, port))
 
     def failed(self, error: BaseException) -> None:
-        """It is looked up each time."""
+        """It is looked up each time.
+
+        If it is there and does not do its work, it may have been replaced, and be cut off together
+        with the Sentinel that named it: that one is asked last.
+        """
+        is_there = isinstance(error, RedisError) and not isinstance(error, _NO_ANSWER)
+        if is_there and self._addresses[0] == self._answered:
+            first, *others = self._addresses
+            self._addresses = (*others, first)
 
     def lane(self, key: str) -> int:
         return 0

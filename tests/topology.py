@@ -91,11 +91,14 @@ class Topology:
             node.signal(signal.SIGCONT)
 
     @contextlib.contextmanager
-    def cut_off(self, node: Node) -> Iterator[None]:
-        """The others do not reach it, nor it them; clients do. Needs gates."""
+    def cut_off(self, node: Node, *together: str) -> Iterator[None]:
+        """The others do not reach it, nor it them; clients do. Needs gates.
+
+        ``together``: addresses that are on its side.
+        """
         assert self.gated
-        own = self.address(node)
-        with self.gates.partition({own}, self._addresses() - {own}):
+        own = {self.address(node), *together}
+        with self.gates.partition(own, self._addresses() - own):
             yield
 
     @contextlib.contextmanager

@@ -12,6 +12,9 @@ from sentinels import SERVICE, Sentinels
 from serving import IMEI, STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 from valkey_node import until
 
+from teltonika.server.deployment import Place, deployment_of
+from teltonika.server.durability import DurabilityNotReachedError
+
 StartServer = Callable[..., ServerProcess]
 
 
@@ -71,6 +74,21 @@ def test_a_sentinel_that_stands_still_is_passed_over(
     assert server.listening["redis"] == primary
     assert run_teltonika("devices", "--redis", sentinels.url).returncode == 0
     assert server.stop() == 0
+
+
+async def test_a_sentinel_that_is_cut_off_with_an_old_primary_is_not_believed_twice(
+    tmp_path: Path,
+) -> None:
+    """Clients reach both, and they reach the promoted primary and the two that promoted it."""
+    with Sentinels(tmp_path / "nodes", gated=True) as sentinels:
+        deployment = deployment_of(sentinels.url)
+        old = sentinels.primary
+        with sentinels.cut_off(old, sentinels.sentinels[0].address):
+            until(lambda: sentinels.primary is not old, "another is promoted")
+            assert await deployment.locate("key") == Place(old.tcp_url)
+            for _ in range(3):  # who works on several keys fails there several times
+                deployment.failed(DurabilityNotReachedError("no replica in time"))
+            assert await deployment.locate("key") == Place(sentinels.primary.tcp_url)
 
 
 def test_a_primary_that_the_sentinels_do_not_know_is_told(
