@@ -130,6 +130,7 @@ class TelemetryConsumer:
         offer = await self._on_their_way.get()
         offer.taken.set()
         if isinstance(offer.what, Exception):
+            self._on_their_way.put_nowait(offer)  # that shard is read no more: told each time
             raise offer.what
         return offer.what
 
