@@ -41,6 +41,9 @@ class Deployment(Protocol):
     def failed(self, error: BaseException) -> None:
         """What was tried ended so: the next place may be another."""
 
+    async def replaced(self, place: Place) -> None:
+        """Returns when it is known that another server is where that one was."""
+
     def lane(self, key: str) -> int:
         """Keys of one lane are in one place, always."""
 
@@ -69,6 +72,9 @@ class OneServer:
     def failed(self, error: BaseException) -> None:
         """It is tried again where it was."""
 
+    async def replaced(self, place: Place) -> None:
+        await _never()
+
     def lane(self, key: str) -> int:
         return 0
 
@@ -81,6 +87,9 @@ class SentinelPrimary:
         self._addresses = url.addresses
         self._answered = self._addresses[0]
         """Who named the primary last."""
+        self._primary: Place | None = None
+        self._replaced = asyncio.Event()
+        """Of that one."""
 
     async def locate(self, key: str) -> Place:
         """Asked for each time: a connection lasts. Who answered last is asked first."""
@@ -93,7 +102,12 @@ class SentinelPrimary:
                 )
             )
         self._answered = self._addresses[0]
-        return Place(self.url.at(host, port))
+        place = Place(self.url.at(host, port))
+        if place != self._primary:
+            self._primary = place
+            self._replaced.set()
+            self._replaced = asyncio.Event()
+        return place
 
     def failed(self, error: BaseException) -> None:
         """It is looked up each time.
@@ -105,6 +119,12 @@ class SentinelPrimary:
         if is_there and self._addresses[0] == self._answered:
             first, *others = self._addresses
             self._addresses = (*others, first)
+
+    async def replaced(self, place: Place) -> None:
+        """Whoever finds out tells all: one that was cut off still answers those who do not write
+        what it cannot do."""
+        if place == self._primary:
+            await self._replaced.wait()
 
     def lane(self, key: str) -> int:
         return 0
@@ -146,6 +166,10 @@ class Cluster:
             case _:
                 self._is_stale = True
 
+    async def replaced(self, place: Place) -> None:
+        """A node that has lost a slot says so itself."""
+        await _never()
+
     def lane(self, key: str) -> int:
         """The slot."""
         return key_slot(key.encode())
@@ -184,3 +208,7 @@ class Cluster:
         self._addresses = set(self.url.addresses)
         self._addresses |= {(node.host, int(node.port)) for node in nodes.nodes_cache.values()}
         self._is_stale = False
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()

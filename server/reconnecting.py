@@ -13,8 +13,10 @@ from typing import NoReturn, cast
 
 import structlog
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from teltonika.server.background import background
 from teltonika.server.deployment import Deployment, Place
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, open_link
 from teltonika.server.refusals import can_change, in_words
@@ -77,7 +79,11 @@ class Reconnecting:
                 await needed.wait()
             try:
                 place = await self._redis.locate(self._key)
-                async with open_link(place) as link, _for_a_move(place):
+                async with (
+                    open_link(place) as link,
+                    _for_a_move(place),
+                    background(self._leave(place)),
+                ):
                     await self._end_last(link)
                     await work(link)
             except* (RedisError, OSError) as errors:
@@ -90,6 +96,10 @@ class Reconnecting:
             else:
                 pause_s = 0.0
             await asyncio.sleep(pause_s)
+
+    async def _leave(self, place: Place) -> None:
+        await self._redis.replaced(place)
+        raise PrimaryReplacedError("another server is the primary now")
 
     async def _end_last(self, link: RedisLink) -> None:
         try:
@@ -112,6 +122,10 @@ class Reconnecting:
         self._reason = reason
         say = log.warning if can_change(error) else log.error
         say(self._event, error=reason, failures=self.failures, **self._told())
+
+
+class PrimaryReplacedError(RedisConnectionError):
+    """Somebody has found out that the server one is connected to is not the primary any more."""
 
 
 class SlotMovedError(RedisError):

@@ -9,9 +9,18 @@ from pathlib import Path
 import pytest
 from sending_fleet import check_each_is_stored_once, sending_fleet
 from sentinels import SERVICE, Sentinels
-from serving import IMEI, STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
+from serving import (
+    IMEI,
+    STREAM,
+    TELTONIKA,
+    BareDevice,
+    ServerProcess,
+    run_teltonika,
+    wait_for_statuses,
+)
 from valkey_node import until
 
+from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 from teltonika.server.deployment import Place, deployment_of
 from teltonika.server.durability import DurabilityNotReachedError
 
@@ -89,6 +98,27 @@ async def test_a_sentinel_that_is_cut_off_with_an_old_primary_is_not_believed_tw
             for _ in range(3):  # who works on several keys fails there several times
                 deployment.failed(DurabilityNotReachedError("no replica in time"))
             assert await deployment.locate("key") == Place(sentinels.primary.tcp_url)
+
+
+def test_whoever_finds_the_promoted_primary_takes_all_others_there(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    """Commands are read there, too, while the old one, that is cut off, still answers."""
+    with Sentinels(tmp_path / "nodes", gated=True) as sentinels:
+        server = start_server("--durability", "replica", redis_url=sentinels.url)
+        old = sentinels.primary
+        with (
+            BareDevice(server.port) as device,
+            sentinels.cut_off(old, sentinels.sentinels[0].address),
+        ):
+            until(lambda: sentinels.primary is not old, "another is promoted")
+            device.send(encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(*[0] * 8)]))
+            assert device.acknowledged() == 1
+            with sentinels.primary.client() as client:
+                fields = {"command_id": "c1", "imei": IMEI, "payload": "getinfo"}
+                client.xadd(server.outbound, fields)
+                device.answer(device.command())
+                wait_for_statuses(client, "c1")
 
 
 def test_a_primary_that_the_sentinels_do_not_know_is_told(
