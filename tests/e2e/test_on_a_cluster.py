@@ -120,6 +120,13 @@ def other_primary(cluster: Cluster, node: Node) -> Node:
     return next(primary for primary in cluster.primaries() if primary is not node)
 
 
+def length_while_it_moves(target: Node, stream: str) -> int:
+    with target.client() as client, client.pipeline(transaction=False) as pipeline:
+        pipeline.execute_command("ASKING")
+        pipeline.xlen(stream)
+        return int(pipeline.execute()[-1])
+
+
 @pytest.mark.parametrize("at_once", [False, True], ids=["key by key", "at once"])
 def test_a_slot_that_moves_is_followed(
     at_once: bool, shared: Cluster, client: RedisCluster, start_server: StartServer
@@ -139,6 +146,11 @@ def test_a_slot_that_moves_is_followed(
             shared.move_keys(slot, source, target)
             wait_for_log_of_any([server], "redis_unavailable")
             shared.move_keys(slot, source, target)
+            before = length_while_it_moves(target, stream)
+            until(
+                lambda: length_while_it_moves(target, stream) > before,
+                "it is stored at the target before that has the slot",
+            )
             shared.end_move(slot, source, target)
             client.nodes_manager.initialize()
             until(some_are_stored(client, 1), "it is stored at the target")
