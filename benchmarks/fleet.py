@@ -81,7 +81,8 @@ def _measure(told: Connection, port: int, devices: int, seconds: float) -> None:
     async def paced() -> tuple[float, float]:
         settings = EmulatorSettings(port=port, records=0, interval_s=1.0)
         before = process.memory_info().rss
-        fleet = Fleet(consecutive_imeis(FIRST_IMEI, devices), settings, ramp=devices / 2)
+        ramp = devices / min(2.0, seconds)
+        fleet = Fleet(consecutive_imeis(FIRST_IMEI, devices), settings, ramp=ramp)
         async with asyncio.TaskGroup() as group:
             group.create_task(fleet.run())
             while fleet.counts().connected < devices:  # noqa: ASYNC110

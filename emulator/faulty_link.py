@@ -128,9 +128,10 @@ class FaultyLink(DeviceLink):
         self._write_pieces()
 
     def _write_pieces(self) -> None:
-        """Write those parts of a packet that are due, and do then what is to end the connection."""
+        """Write the next part of a packet if it is due, and do after the last what is to end the
+        connection. One at a time: of several that are late each comes apart all the same."""
         line, now = self._line, self._loop.time()
-        while line.due_s <= now:
+        if line.due_s <= now:
             super()._write_frame(line.pop(), now)
         if line.due_s < inf:
             return

@@ -1,5 +1,7 @@
 """What `--fault` takes, and what is drawn from it."""
 
+from itertools import pairwise
+from math import inf
 from random import Random
 
 import pytest
@@ -90,6 +92,18 @@ def test_a_moment_waits_for_a_packet_that_can_have_the_fault() -> None:
     assert struck(line, 6.0, again=True) == set()
     assert struck(line, 7.0) == {Fault.TWIN}
     assert struck(line, 8.0) == set()
+
+
+def test_what_is_split_is_written_in_tiny_segments_with_pauses() -> None:
+    line, packet = line_with(FaultPlan()), bytes(range(256))
+    line.strike(frozenset({Fault.SPLIT}), packet, now_s=5.0)
+    written = []
+    while line.due_s < inf:
+        written.append((line.due_s, line.pop()))
+    assert b"".join(segment for _, segment in written) == packet
+    assert {len(segment) for _, segment in written} == {8}
+    assert written[0][0] == 5.0
+    assert min(later - earlier for (earlier, _), (later, _) in pairwise(written)) > 0.001
 
 
 def test_what_a_storm_comes_instead_of_follows_it() -> None:
