@@ -119,6 +119,7 @@ def test_what_an_instance_reads_after_the_device_has_gone_to_another(
             paused.process.send_signal(signal.SIGCONT)
             assert device.closed_by_server()
     assert stored(other) == list(range(100))
+    paused.wait_for_log("device_disconnected")
     assert paused.logged("device_disconnected")[0]["reason"] == "the device has a newer connection"
 
 

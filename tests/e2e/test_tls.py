@@ -153,6 +153,7 @@ def test_mutual_tls_takes_devices_of_its_ca_only(
     for context in (foreign, trusting(certificates)):
         with pytest.raises((ssl.SSLError, AssertionError, OSError)):
             TlsDevice(server.port, context)
+    assert server.stop() == 0  # all is in the log
     errors = " ".join(line["error"] for line in server.logged("tls_failed"))
     assert "certificate verify failed" in errors
     assert "peer did not return a certificate" in errors
