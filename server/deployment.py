@@ -1,11 +1,12 @@
 """Where the Redis is that a URL names, key by key, at this moment.
 
 For one server that is always the same. Sentinels are asked for the primary, nodes of a cluster for
-the one that has the key's slot: by redis-py's own clients. What a cluster says holds until
-something fails there; then whoever has failed says so, and the next who asks has it looked up.
+the one that has the key's slot. What a cluster says holds until something fails there; then whoever
+has failed says so, and the next who asks has it looked up.
 """
 
 import asyncio
+import contextlib
 from typing import Protocol
 
 import msgspec
@@ -13,12 +14,12 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from teltonika.server.clients import Sentinels
 from teltonika.server.redis_url import LOOK_UP_TIMEOUT_S, Kind, RedisUrl, parse_redis_url
+from teltonika.server.sentinels import find_primary
 
-_NO_ANSWER = (RedisConnectionError, RedisTimeoutError)
+LOOK_PERIOD_S = 2.0
+"""From one question to the Sentinels to the next."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -84,24 +85,16 @@ class SentinelPrimary:
 
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
-        self._addresses = url.addresses
-        self._answered = self._addresses[0]
-        """Who named the primary last."""
         self._primary: Place | None = None
         self._replaced = asyncio.Event()
         """Of that one."""
+        self._looking = asyncio.Lock()
 
     async def locate(self, key: str) -> Place:
-        """Asked for each time: a connection lasts. Who answered last is asked first."""
-        async with Sentinels(self._addresses, self.url.sentinel_arguments()) as sentinels:
-            host, port = await sentinels.discover_master(self.url.service)
-            self._addresses = tuple(
-                (options["host"], options["port"])
-                for options in (
-                    sentinel.connection_pool.connection_kwargs for sentinel in sentinels.sentinels
-                )
-            )
-        self._answered = self._addresses[0]
+        """Asked for each time: a connection lasts."""
+        host, port = await find_primary(
+            self.url.addresses, self.url.service, self.url.sentinel_arguments()
+        )
         place = Place(self.url.at(host, port))
         if place != self._primary:
             self._primary = place
@@ -110,21 +103,25 @@ class SentinelPrimary:
         return place
 
     def failed(self, error: BaseException) -> None:
-        """It is looked up each time.
-
-        If it is there and does not do its work, it may have been replaced, and be cut off together
-        with the Sentinel that named it: that one is asked last.
-        """
-        is_there = isinstance(error, RedisError) and not isinstance(error, _NO_ANSWER)
-        if is_there and self._addresses[0] == self._answered:
-            first, *others = self._addresses
-            self._addresses = (*others, first)
+        """It is looked up each time."""
 
     async def replaced(self, place: Place) -> None:
-        """Whoever finds out tells all: one that was cut off still answers those who do not write
-        what it cannot do."""
-        if place == self._primary:
-            await self._replaced.wait()
+        """Asked for all the time: one that was cut off from the others takes what is written to it,
+        and loses it when it comes back. Whoever finds out tells all."""
+        while place == self._primary:
+            replaced = self._replaced
+            try:
+                async with asyncio.timeout(LOOK_PERIOD_S):
+                    await replaced.wait()
+            except TimeoutError:
+                await self._look()
+
+    async def _look(self) -> None:
+        if self._looking.locked():
+            return  # somebody does
+        async with self._looking:
+            with contextlib.suppress(RedisError, OSError):  # one who cannot be asked says nothing
+                await self.locate("")
 
     def lane(self, key: str) -> int:
         return 0

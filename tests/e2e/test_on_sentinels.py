@@ -1,5 +1,6 @@
 """A server on a primary that Sentinels watch."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from valkey_node import until
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 from teltonika.server.deployment import Place, deployment_of
-from teltonika.server.durability import DurabilityNotReachedError
+from teltonika.server.keys import Keys
 
 StartServer = Callable[..., ServerProcess]
 
@@ -85,19 +86,39 @@ def test_a_sentinel_that_stands_still_is_passed_over(
     assert server.stop() == 0
 
 
-async def test_a_sentinel_that_is_cut_off_with_an_old_primary_is_not_believed_twice(
+async def test_a_sentinel_that_is_cut_off_with_an_old_primary_is_not_believed(
     tmp_path: Path,
 ) -> None:
     """Clients reach both, and they reach the promoted primary and the two that promoted it."""
     with Sentinels(tmp_path / "nodes", gated=True) as sentinels:
         deployment = deployment_of(sentinels.url)
         old = sentinels.primary
-        with sentinels.cut_off(old, sentinels.sentinels[0].address):
+        located = await deployment.locate("key")
+        assert located == Place(old.tcp_url)
+        async with asyncio.TaskGroup() as group:
+            replaced = group.create_task(deployment.replaced(located))
+            with sentinels.cut_off(old, sentinels.sentinels[0].address):
+                await replaced
+                assert await deployment.locate("key") == Place(sentinels.primary.tcp_url)
+                assert sentinels.primary is not old
+
+
+def test_a_primary_that_takes_all_that_is_written_to_it_is_left_once_another_is_promoted(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    with Sentinels(tmp_path / "nodes", gated=True) as sentinels:
+        server = start_server("--heartbeat-interval", "1", redis_url=sentinels.url)
+        old = sentinels.primary
+        with BareDevice(server.port) as device, sentinels.cut_off(old):
             until(lambda: sentinels.primary is not old, "another is promoted")
-            assert await deployment.locate("key") == Place(old.tcp_url)
-            for _ in range(3):  # who works on several keys fails there several times
-                deployment.failed(DurabilityNotReachedError("no replica in time"))
-            assert await deployment.locate("key") == Place(sentinels.primary.tcp_url)
+            with sentinels.primary.client() as client:
+                heartbeat = Keys().heartbeat(server.instance_id)
+                client.delete(heartbeat)
+                until(lambda: client.exists(heartbeat), "it is written to the new primary")
+                device.send(encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(*[0] * 8)]))
+                assert device.acknowledged() == 1
+                assert client.xlen(STREAM) == 1
+        assert server.stop() == 0
 
 
 def test_whoever_finds_the_promoted_primary_takes_all_others_there(
