@@ -19,7 +19,9 @@ from rich.table import Table
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+from commander import CommandCount, commanding
 from faults import Faults
+from lasting_commander import LastingCommander
 from rig import BREAK_EVERY, INSTANCES, Rig
 from topology_faults import FAILOVERS, TopologyFaults
 from topology_rig import ClusterRig, SentinelRig
@@ -61,6 +63,7 @@ class Report:
     seed: int
     seconds: float
     result: Comparison
+    commands: CommandCount
     kills: int
     faults: Counter[str] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
@@ -71,16 +74,21 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        return bool(self.result.lost or self.result.doubled or self.result.unsent)
+        result = self.result
+        return bool(result.lost or result.doubled or result.unsent or self.commands.lost)
 
     def print(self, console: Console) -> None:
-        result = self.result
+        result, commands = self.result, self.commands
         console.print(
             f"seed {self.seed}, {self.seconds:g} s, {DEVICES} devices, {len(INSTANCES)} instances\n"
             f"records sent {result.sent}, acknowledged {result.acknowledged}, "
             f"stored {result.stored}\n"
             f"lost {result.lost}, doubled {result.doubled}, "
             f"stored and never sent {result.unsent}\n"
+            f"{commands.line()}\n"
+            f"commands lost: without end {commands.without_end}, ended twice "
+            f"{commands.ended_twice}, done twice {commands.done_twice}, never done "
+            f"{commands.never_done}; {commands.unsure} need not end: Redis may have lost them\n"
             f"kills {self.kills}",
             highlight=False,
         )
@@ -93,7 +101,7 @@ class Report:
         console.print(table)
         for kind, lost in self.failovers:
             console.print(f"{kind}: {lost} acknowledged records lost", highlight=False)
-        for example in result.examples:
+        for example in result.examples + commands.examples:
             console.print(example, highlight=False, soft_wrap=True)
 
 
@@ -126,14 +134,20 @@ class Campaign:
         async with self.rig.running() as port:
             faults = self._make_faults()
             fleet = WitnessedFleet(port, self._seed, self._interval_s)
+            commander = LastingCommander(self.rig.publishing_url, fleet, self.rig.replicas)
             try:
-                async with fleet.running(), self._progress(faults, fleet):
+                async with (
+                    fleet.running(),
+                    commanding(commander),
+                    self._progress(faults, fleet),
+                ):
                     await faults.run(self._seconds, self._times)
             finally:
                 history = "\n".join(faults.history)
                 (self.rig.directory / "faults.log").write_text(f"{history}\n")
             result = await asyncio.to_thread(compare, self.rig.client, fleet, self.rig.streams)
-        report = Report(self._seed, self._seconds, result, self.rig.kills)
+            commands = await asyncio.to_thread(commander.count, self.rig.client)
+        report = Report(self._seed, self._seconds, result, commands, self.rig.kills)
         report.faults = faults.done + faults.broken_off()
         report.restarts = faults.restarts
         report.left_out = self.rig.left_out

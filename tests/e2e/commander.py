@@ -1,14 +1,17 @@
 """A stream of commands to devices that move, from somebody who keeps count."""
 
+import asyncio
+import contextlib
 import threading
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 
 from serving import RESPONSES
-from witness import WitnessedFleet
+from witness import SHOWN, WitnessedFleet
 
 from teltonika.server.client import TERMINAL, CommandClient, NotConnectedError
 from teltonika.server.clients import Client
@@ -38,10 +41,22 @@ class CommandCount:
     done_twice: int = 0
     never_done: int = 0
     """Answered, and the device knows nothing of it."""
+    unsure: int = 0
+    """Sent, and nobody can say whether Redis has kept them: they need not end."""
+    examples: list[str] = field(default_factory=list)
+    """The first of those that are lost."""
 
     @property
     def lost(self) -> int:
         return self.without_end + self.ended_twice + self.done_twice + self.never_done
+
+    def line(self) -> str:
+        failed = ", ".join(f"{times} {reason}" for reason, times in self.failed.most_common())
+        return (
+            f"commands sent {self.sent} for {self.wanted} things to do; "
+            f"answered {self.responded}, failed: {failed or 'none'}; "
+            f"delivered and not answered {self.undecided}"
+        )
 
 
 class Commander:
@@ -54,6 +69,8 @@ class Commander:
         self._numbers = count()
         self._texts: dict[str, str] = {}
         """Command id to text; several ids have one text where it was sent again."""
+        self._unsure: set[str] = set()
+        """Ids of those that Redis may not have kept."""
         self._undecided = 0
         self._pool = ThreadPoolExecutor(SENDERS)
         self._senders: list[Future[None]] = []
@@ -102,23 +119,49 @@ class Commander:
         """What became of all, as the stream of statuses and the devices say."""
         for sender in self._senders:
             sender.result()
-        ends: Counter[str] = Counter()
+        told: dict[str, list[str]] = {command_id: [] for command_id in self._texts}
         found = CommandCount(
-            wanted=len(set(self._texts.values())), sent=self.sent, undecided=self._undecided
+            wanted=len(set(self._texts.values())),
+            sent=self.sent,
+            undecided=self._undecided,
+            unsure=len(self._unsure),
         )
         done: Counter[str] = Counter()
         for link in self._fleet.links:
             done.update(link.device.report.commands)
-        for _, status in client.xrange(RESPONSES):
-            if status["command_id"] not in self._texts or status["status"] not in TERMINAL:
+        for entry, status in client.xrange(RESPONSES):
+            command_id, name = status["command_id"], status["status"]
+            if command_id not in told:
                 continue
-            ends[status["command_id"]] += 1
-            if status["status"] == "responded":
+            told[command_id].append(f"{name} {status.get('reason', '')} at {entry}")
+            if name == "responded":
                 found.responded += 1
-                found.never_done += not done[self._texts[status["command_id"]]]
-            else:
+            elif name in TERMINAL:
                 found.failed[status["reason"]] += 1
-        found.without_end = len(self._texts.keys() - ends.keys())
-        found.ended_twice = sum(times > 1 for times in ends.values())
+        for command_id, statuses in told.items():
+            self._judge(command_id, statuses, done[self._texts[command_id]], found)
         found.done_twice = sum(times > 1 for times in done.values())
         return found
+
+    def _judge(self, command_id: str, statuses: list[str], done: int, found: CommandCount) -> None:
+        ends = [status for status in statuses if status.startswith(TERMINAL)]
+        without_end = not ends and command_id not in self._unsure
+        never_done = not done and any(end.startswith("responded") for end in ends)
+        found.without_end += without_end
+        found.ended_twice += len(ends) > 1
+        found.never_done += never_done
+        if (without_end or never_done or len(ends) > 1 or done > 1) and len(found.examples) < SHOWN:
+            found.examples.append(
+                f"command {command_id} ({self._texts[command_id]}): done {done} times; "
+                f"{', '.join(statuses) or 'no status'}"
+            )
+
+
+@contextlib.asynccontextmanager
+async def commanding(commander: Commander) -> AsyncIterator[None]:
+    """It sends while the body runs; afterwards devices go on until every command has ended."""
+    commander.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(commander.stop)

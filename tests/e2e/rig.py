@@ -27,6 +27,8 @@ class Rig:
     streams: tuple[str, ...] = (STREAM,)
     server_options: tuple[str, ...] = ()
     """Of the instances, for this Redis."""
+    replicas = 0
+    """That have what must not be lost."""
 
     def __init__(self, directory: Path, seed: int, break_every: int = BREAK_EVERY) -> None:
         self.kills = 0
@@ -42,6 +44,11 @@ class Rig:
     @property
     def redis_url(self) -> str:
         raise NotImplementedError
+
+    @property
+    def publishing_url(self) -> str:
+        """For whoever publishes commands."""
+        return self.redis_url
 
     def redis_running(self) -> contextlib.AbstractAsyncContextManager[None]:
         raise NotImplementedError

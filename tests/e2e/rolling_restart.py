@@ -16,7 +16,7 @@ from time import monotonic
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from certificates import Certificates
-from commander import CommandCount, Commander
+from commander import CommandCount, Commander, commanding
 from haproxy import MISSING, Haproxy, Place
 from own_valkey import OwnValkey
 from serving import ServerProcess
@@ -68,13 +68,8 @@ class Outcome:
             f"acknowledged {records.acknowledged}, stored {records.stored}, "
             f"stored and never sent {records.unsent}"
         )
-        failed = ", ".join(f"{times} {reason}" for reason, times in commands.failed.most_common())
-        yield (
-            f"commands sent {commands.sent} for {commands.wanted} things to do; "
-            f"answered {commands.responded}, failed: {failed or 'none'}; "
-            f"delivered and not answered {commands.undecided}"
-        )
-        yield from records.examples
+        yield commands.line()
+        yield from records.examples + commands.examples
         yield f"lost {records.lost}, doubled {records.doubled}, commands lost {commands.lost}"
 
     def json(self) -> str:
@@ -162,11 +157,8 @@ async def load(
     )
     async with fleet.running():
         commander = Commander(behind.valkey.url, fleet)
-        commander.start()
-        try:
+        async with commanding(commander):
             yield fleet, commander
-        finally:
-            await asyncio.to_thread(commander.stop)  # devices answer meanwhile
 
 
 async def roll(

@@ -25,9 +25,11 @@ async def test_nothing_is_lost_and_nothing_doubled(
 ) -> None:
     report = await on_topology(rig, tmp_path, SECONDS, SEED).run()
     report.print(Console(width=100))
-    result = report.result
+    result, commands = report.result, report.commands
     assert result.acknowledged > 5_000
     assert (result.lost, result.doubled, result.unsent) == (0, 0, 0), result.examples
+    assert commands.responded > 300
+    assert commands.lost == 0, commands.examples
     assert report.kills > 0
     assert {kind for kind, _ in report.failovers} == set(FAILOVERS)
     assert len(+report.faults) == KINDS[rig], report.faults

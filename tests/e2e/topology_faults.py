@@ -59,9 +59,9 @@ class TopologyFaults(Faults):
         return count
 
     def _a_primary(self) -> Node:
-        """Any, and oftener one that has telemetry."""
+        """Any, and oftener one that has telemetry or commands."""
         topology = self.rig.topology
-        busy = [topology.primary_of(stream) for stream in self.rig.streams]
+        busy = [topology.primary_of(key) for key in self.rig.keys]
         return self.rng.choice([*topology.primaries(), *busy])
 
     def _kill_primary(self) -> bool:
@@ -125,10 +125,10 @@ class TopologyFaults(Faults):
         return True
 
     def _a_move(self) -> tuple[Cluster, int, Node, Node]:
-        """Of a slot that has a shard of the telemetry."""
+        """Of a slot that has a shard of the telemetry, commands, or the registry."""
         cluster = self.rig.topology
         assert isinstance(cluster, Cluster)
-        slot = cluster.slot_of(self.rng.choice(self.rig.streams))
+        slot = cluster.slot_of(self.rng.choice(self.rig.keys))
         source = cluster.primary_of(slot)
         others = [node for node in cluster.primaries() if node is not source]
         return cluster, slot, source, self.rng.choice(others)

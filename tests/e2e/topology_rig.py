@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from cluster import Cluster
-from rig import BREAK_EVERY, Rig
+from rig import BREAK_EVERY, INSTANCES, Rig
 from sentinels import Sentinels
 from serving import STREAM
 from valkey_node import Node
 
+from teltonika.server.keys import Keys
+
+KEYS = Keys()
 SHARDS = 3
 
 
@@ -24,7 +27,8 @@ class TopologyRig(Rig):
     ) -> None:
         super().__init__(directory, seed, break_every)
         self.durability = durability
-        self.server_options = ("--durability", durability, *self.server_options)
+        promised = ("--durability", durability, "--replicas", str(self.replicas))
+        self.server_options = (*promised, *self.server_options)
 
     @property
     def redis_url(self) -> str:
@@ -38,6 +42,12 @@ class TopologyRig(Rig):
             stack.callback(self.client.close)
             yield
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of what the campaign is about: telemetry, commands, and where devices are."""
+        outbound = (KEYS.outbound(name) for name in INSTANCES)
+        return (*self.streams, *outbound, KEYS.responses, KEYS.registry)
+
     def kill_node(self, node: Node) -> None:
         self.kills += 1
         node.kill()
@@ -48,6 +58,7 @@ class ClusterRig(TopologyRig):
 
     streams = tuple(f"{STREAM}:{{{k}}}" for k in range(SHARDS))
     server_options = ("--stream-shards", str(SHARDS))
+    replicas = 1
 
     def __init__(
         self, directory: Path, seed: int, durability: str, break_every: int = BREAK_EVERY
@@ -60,7 +71,7 @@ class SentinelRig(TopologyRig):
     """Every replica must have a record before it is acknowledged: sentinels promote any of them,
     now and then one instead of a primary that lives, and that another replica still follows."""
 
-    server_options = ("--replicas", "2")
+    replicas = 2
 
     def __init__(
         self, directory: Path, seed: int, durability: str, break_every: int = BREAK_EVERY

@@ -36,6 +36,11 @@ class ValkeyRig(Rig):
     def redis_url(self) -> str:
         return f"unix://{self._proxy_socket}"
 
+    @property
+    def publishing_url(self) -> str:
+        """The proxy hinders the instances."""
+        return self.valkey.url
+
     @contextlib.asynccontextmanager
     async def redis_running(self) -> AsyncIterator[None]:
         with self._disk():
