@@ -1,8 +1,11 @@
 """A server, and all commands that look at it, on a Redis Cluster of three primaries."""
 
+import contextlib
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -56,10 +59,14 @@ def packet(number: int) -> bytes:
     return encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(1000 * number, 0, 0, 0, 0, 0, 0, 0)])
 
 
-def imei_on(shard: int) -> str:
-    """A device whose records go there."""
+def imeis_on(shard: int) -> Iterator[str]:
+    """Devices whose records go there."""
     imeis = (f"3563070424{number:05}" for number in range(1_000))
-    return next(imei for imei in imeis if KEYS.shard_of(imei) == shard)
+    return (imei for imei in imeis if KEYS.shard_of(imei) == shard)
+
+
+def imei_on(shard: int) -> str:
+    return next(imeis_on(shard))
 
 
 def on_cluster(server: ServerProcess, client: RedisCluster) -> ServerProcess:
@@ -180,6 +187,52 @@ def test_a_node_that_stands_still_delays_only_its_own_devices(
             assert delayed.silent_for(0.1)
         assert delayed.acknowledged() == 1
     shared.wait_until_whole()
+
+
+def test_what_one_node_does_not_take_holds_up_only_its_own_devices(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    """It stands still until no more is read of them. There is no replica to take its place."""
+    few = ("--stream-shards", "3", "--max-unconfirmed-bytes", str(3 * 65_536))
+    packets, more = 200, 20
+    with (
+        Cluster(tmp_path / "nodes", replicated=False) as cluster,
+        cluster.client() as client,
+        contextlib.ExitStack() as stack,
+    ):
+        server = start_server(*few, redis_url=cluster.url)
+
+        def connected(imei: str) -> BareDevice:
+            return stack.enter_context(BareDevice(server.port, imei))
+
+        slow = cluster.primary_of(KEYS.shards[0].telemetry)
+        assert all(cluster.primary_of(KEYS.shards[k].telemetry) is not slow for k in (1, 2))
+        delayed = [connected(imei) for imei in islice(imeis_on(0), 4)]
+        ones, twos = imeis_on(1), imeis_on(2)
+        devices = [connected(next(ones)), connected(next(twos))]
+        with cluster.paused(slow):
+            for device in delayed:
+                device.send(b"".join(map(packet, range(packets))))
+            server.wait_for_log("backpressure")
+            for device in delayed:
+                device.send(b"".join(map(packet, range(packets, packets + more))))
+            devices += [connected(next(ones)), connected(next(twos))]
+            for number in range(more):
+                for device in devices:
+                    device.send(packet(number))
+                    assert device.acknowledged() == 1
+            assert all(device.silent_for(0.1) for device in delayed)
+        for device in delayed:
+            for _ in range(packets + more):
+                assert device.acknowledged() == 1
+        assert server.stop() == 0
+        stored = Counter(
+            (fields["device_id"], fields["ts"])
+            for shard in KEYS.shards
+            for _, fields in client.xrange(shard.telemetry)
+        )
+    assert set(stored.values()) == {1}
+    assert len(stored) == len(delayed) * (packets + more) + len(devices) * more
 
 
 def test_all_that_a_server_does_it_does_on_a_cluster(
