@@ -42,7 +42,8 @@ both, through a balancer. Instances and Valkey are killed and paused, the connec
 cut, delayed and throttled, Valkey's disk filled, the instances' clocks set, devices broken off in
 the middle of packets and ACKs or left half-open, in an order that the seed gives. Afterwards the
 stream is compared with what the devices know: every acknowledged record stands on it exactly once,
-and whatever stands on it was sent.
+and whatever stands on it was sent. Commands are sent meanwhile: each that Redis has kept has exactly
+one end, and none is done twice.
 """
 EXAMPLES = """\
 examples:
@@ -51,7 +52,8 @@ examples:
   python tests/e2e/campaign.py --keep /tmp/campaign   logs of the instances and of the faults stay
 
 The seed gives the order of the faults and their lengths, and the records. The moments at which
-they hit are the machine's. Exit code: 0; 1 if a record was lost, doubled, or stored and never sent.
+they hit are the machine's. Exit code: 0; 1 if a record was lost, doubled, or stored and never sent,
+or a command was lost, ended twice or done twice.
 """
 
 

@@ -28,9 +28,11 @@ KINDS = 19
 async def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
     report = await single(tmp_path, SECONDS, SEED).run()
     report.print(Console(width=100))
-    result = report.result
+    result, commands = report.result, report.commands
     assert result.acknowledged > 10_000
     assert (result.lost, result.doubled, result.unsent) == (0, 0, 0), result.examples
+    assert commands.responded > 300
+    assert commands.lost == 0, commands.examples
     assert report.kills > 0
     assert report.left_out.keys() <= {DISK_FULL}, report.left_out
     assert len(+report.faults) + len(report.left_out) == KINDS, report.faults
@@ -45,9 +47,10 @@ async def test_a_rolling_restart_of_two_instances_under_load_loses_and_doubles_n
     campaign.rig.proxy.delay_s = 0.05  # something is under way whenever an instance stops
     report = await campaign.run()
     report.print(Console(width=100))
-    result = report.result
+    result, commands = report.result, report.commands
     assert result.acknowledged > 2_000
     assert (result.lost, result.doubled, result.unsent) == (0, 0, 0), result.examples
+    assert commands.lost == 0, commands.examples
     assert +report.faults == {RESTARTED: report.restarts.total()}
     assert min(report.restarts[name] for name in INSTANCES) >= 2
     assert report.kills == 0

@@ -34,6 +34,7 @@ class TopologyFaults(Faults):
             "primary paused": lambda: self._to_nodes(self._pause_primary),
             "replica killed": lambda: self._to_nodes(self._kill_replica),
             "instance and primary killed": self._kill_both,
+            "instance killed while a primary is cut off": self._kill_beside_cut_off,
             "connections to Redis killed by Redis": lambda: self._to_nodes(self._drop_clients),
             "connections to Redis cut": lambda: self._to_nodes(self._cut_clients),
             "connection to Redis cut in mid-reply": self._cut_replies,
@@ -111,6 +112,17 @@ class TopologyFaults(Faults):
         count = await self._fail_over(PRIMARY_KILLED, self._kill_primary)
         await self.rig.start_server(name)
         return count
+
+    async def _kill_beside_cut_off(self) -> int:
+        """What it did last only the old primary knows."""
+        name, after_s = self.rng.choice(sorted(self.rig.servers)), self.rng.uniform(0, 1)
+        async with asyncio.TaskGroup() as group:
+            cut_off = self._fail_over(PRIMARY_CUT_OFF, self._cut_primary_off)
+            failover = group.create_task(cut_off)
+            await asyncio.sleep(after_s)
+            self.rig.kill_server(name)
+        await self.rig.start_server(name)
+        return failover.result()
 
     # -- slots -----------------------------------------------------------------------------
 
