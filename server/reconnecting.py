@@ -16,7 +16,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from teltonika.server.background import background
+from teltonika.server.background import apart, background
 from teltonika.server.deployment import Deployment, Place
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, open_link
 from teltonika.server.refusals import can_change, in_words
@@ -78,14 +78,7 @@ class Reconnecting:
             if needed is not None:
                 await needed.wait()
             try:
-                place = await self._redis.locate(self._key)
-                async with (
-                    open_link(place) as link,
-                    _for_a_move(place),
-                    background(self._leave(place)),
-                ):
-                    await self._end_last(link)
-                    await work(link)
+                await apart(self._work_once(work))
             except* (RedisError, OSError) as errors:
                 self.failures += 1
                 error = _first(errors)
@@ -96,6 +89,17 @@ class Reconnecting:
             else:
                 pause_s = 0.0
             await asyncio.sleep(pause_s)
+
+    async def _work_once(self, work: Callable[[RedisLink], Awaitable[None]]) -> None:
+        """On one connection."""
+        place = await self._redis.locate(self._key)
+        async with (
+            open_link(place) as link,
+            _for_a_move(place),
+            background(self._leave(place)),
+        ):
+            await self._end_last(link)
+            await work(link)
 
     async def _leave(self, place: Place) -> None:
         await self._redis.replaced(place)

@@ -42,8 +42,8 @@ both, through a balancer. Instances and Valkey are killed and paused, the connec
 cut, delayed and throttled, Valkey's disk filled, the instances' clocks set, devices broken off in
 the middle of packets and ACKs or left half-open, in an order that the seed gives. Afterwards the
 stream is compared with what the devices know: every acknowledged record stands on it exactly once,
-and whatever stands on it was sent. Commands are sent meanwhile: each that Redis has kept has exactly
-one end, and none is done twice.
+and whatever stands on it was sent. Commands are sent meanwhile: each that Redis has kept has
+exactly one end, and none is done twice.
 """
 EXAMPLES = """\
 examples:

@@ -24,6 +24,8 @@ from valkey_node import until
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
 from teltonika.server.deployment import Place, deployment_of
 from teltonika.server.keys import Keys
+from teltonika.server.reconnecting import Reconnecting
+from teltonika.server.redis_link import RedisLink
 
 StartServer = Callable[..., ServerProcess]
 
@@ -140,6 +142,25 @@ def test_whoever_finds_the_promoted_primary_takes_all_others_there(
                 client.xadd(server.outbound, fields)
                 device.answer(device.command())
                 wait_for_statuses(client, "c1")
+
+
+async def test_who_is_cancelled_while_sentinels_are_asked_is_cancelled(
+    sentinels: Sentinels,
+) -> None:
+    """At whatever moment: before Python 3.12 `asyncio.wait_for`, which redis-py uses, takes no
+    notice of it when what it waits for has just been done."""
+    deployment = deployment_of(sentinels.url)
+
+    async def work(link: RedisLink) -> None:
+        await link.read_reply()
+
+    for turns in range(200):
+        working = asyncio.create_task(Reconnecting(deployment, "key", "lost").run(work))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.wait([working], timeout=5)
+        assert working.cancelled(), f"after {turns} turns"
 
 
 def test_a_primary_that_the_sentinels_do_not_know_is_told(

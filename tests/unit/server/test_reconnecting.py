@@ -128,3 +128,18 @@ async def test_a_redis_that_lets_nobody_end_connections_is_used_all_the_same(
     writer = RedisWriter(deployment_of(valkey.url.replace("unix://", "unix://gate:any@")), ())
     async with background(writer.run()):
         assert await writer.call("SET", "key", "value") == b"OK"
+
+
+async def test_who_is_cancelled_while_a_connection_fails_is_cancelled(
+    valkey: EmbeddedValkey,
+) -> None:
+    """Before Python 3.13 a group of tasks that is ending of a failure takes no notice of it."""
+    connections = Reconnecting(deployment_of(valkey.url), "any", "lost")
+
+    async def work(_: RedisLink) -> None:
+        asyncio.get_running_loop().call_soon(working.cancel)
+        raise redis.ConnectionError("the connection is gone")
+
+    working = asyncio.create_task(connections.run(work))
+    await asyncio.wait([working], timeout=5)
+    assert working.cancelled()
