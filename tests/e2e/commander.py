@@ -71,7 +71,6 @@ class Commander:
         """Command id to text; several ids have one text where it was sent again."""
         self._unsure: set[str] = set()
         """Ids of those that Redis may not have kept."""
-        self._undecided = 0
         self._pool = ThreadPoolExecutor(SENDERS)
         self._senders: list[Future[None]] = []
 
@@ -109,11 +108,7 @@ class Commander:
         self._texts[command_id] = text
         command = CommandEntry(command_id=command_id, imei=imei, payload=text)
         statuses = [status["status"] for status in client.send(instance, command, WAIT_S)]
-        if statuses[-1:] == ["responded"]:
-            return True
-        is_undecided = "delivered" in statuses
-        self._undecided += is_undecided
-        return is_undecided
+        return not {"delivered", "responded"}.isdisjoint(statuses)
 
     def count(self, client: Client) -> CommandCount:
         """What became of all, as the stream of statuses and the devices say."""
@@ -123,7 +118,6 @@ class Commander:
         found = CommandCount(
             wanted=len(set(self._texts.values())),
             sent=self.sent,
-            undecided=self._undecided,
             unsure=len(self._unsure),
         )
         done: Counter[str] = Counter()
@@ -146,7 +140,9 @@ class Commander:
     def _judge(self, command_id: str, statuses: list[str], done: int, found: CommandCount) -> None:
         ends = [status for status in statuses if status.startswith(TERMINAL)]
         without_end = not ends and command_id not in self._unsure
-        never_done = not done and any(end.startswith("responded") for end in ends)
+        is_answered = any(end.startswith("responded") for end in ends)
+        never_done = is_answered and not done
+        found.undecided += not is_answered and any(one.startswith("delivered") for one in statuses)
         found.without_end += without_end
         found.ended_twice += len(ends) > 1
         found.never_done += never_done

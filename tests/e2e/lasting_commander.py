@@ -7,7 +7,7 @@ from typing import cast
 from commander import Commander
 from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 from serving import RESPONSES
 from witness import WitnessedFleet
@@ -19,6 +19,7 @@ from teltonika.server.entry_fields import as_fields
 from teltonika.server.keys import Keys
 
 KEYS = Keys()
+AWAY = (RedisError, RedisClusterException)
 REPLICAS_WAIT_MS = 1_000
 ENDING_S = 150.0
 """After the last command: longer than Redis is waited for, than a command's time-out, and than it
@@ -53,7 +54,7 @@ class LastingCommander(Commander):
         """A device that nobody has is told nothing: others are."""
         try:
             instance = client.instance_of(imei)
-        except (NotConnectedError, RedisError):
+        except (NotConnectedError, *AWAY):
             return True
         self._texts[command_id] = text
         self._unsure.add(command_id)
@@ -61,8 +62,8 @@ class LastingCommander(Commander):
         try:
             if self._is_kept(KEYS.outbound(instance), as_fields(command)):
                 self._unsure.discard(command_id)
-        except RedisError:
-            del self._outboxes.client  # the next one finds out who is a primary now
+        except AWAY:
+            vars(self._outboxes).clear()  # the next client finds out who is a primary now
         return True
 
     def _is_kept(self, stream: str, fields: dict[str, str]) -> bool:
