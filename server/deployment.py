@@ -86,16 +86,18 @@ class SentinelPrimary:
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
         self._primary: Place | None = None
+        self._epoch = 0
         self._replaced = asyncio.Event()
         """Of that one."""
         self._looking = asyncio.Lock()
 
     async def locate(self, key: str) -> Place:
         """Asked for each time: a connection lasts."""
-        host, port = await find_primary(
-            self.url.addresses, self.url.service, self.url.sentinel_arguments()
+        named = await find_primary(
+            self.url.addresses, self.url.service, self.url.sentinel_arguments(), self._epoch
         )
-        place = Place(self.url.at(host, port))
+        self._epoch = named.epoch
+        place = Place(self.url.at(*named.address))
         if place != self._primary:
             self._primary = place
             self._replaced.set()

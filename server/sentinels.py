@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 Address = tuple[str, int]
 
 
-class _Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True):
     """What a Sentinel says of a service."""
 
     epoch: int
@@ -26,14 +26,15 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 async def find_primary(
-    addresses: tuple[Address, ...], service: str, options: dict[str, Any]
-) -> Address:
-    """Host and port, once most of the Sentinels have answered and one of them says it.
+    addresses: tuple[Address, ...], service: str, options: dict[str, Any], known_epoch: int = 0
+) -> Named:
+    """The primary, once most of the Sentinels have answered and one of them says it.
 
+    Where most know less than ``known_epoch`` the others are awaited, too: they may know more.
     Raises MasterNotFoundError if none of them names one that is up, and ResponseError if they
     refuse to be asked.
     """
-    named: list[_Named] = []
+    named: list[Named] = []
     errors: list[Exception] = []
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(_ask(address, service, options)) for address in addresses]
@@ -43,8 +44,10 @@ async def find_primary(
                 errors.append(answer)
             elif answer is not None:
                 named.append(answer)
-            if len(named) > len(addresses) // 2 and _latest(named) is not None:
-                break
+            if len(named) > len(addresses) // 2:
+                latest = _latest(named)
+                if latest is not None and latest.epoch >= known_epoch:
+                    break
         for one in asked:
             one.cancel()
     primary = _latest(named)
@@ -57,15 +60,13 @@ async def find_primary(
     raise MasterNotFoundError(f"No master found for {service!r}{told}")
 
 
-def _latest(named: list[_Named]) -> Address | None:
+def _latest(named: list[Named]) -> Named | None:
     """None: it is down, and not replaced yet."""
     epoch = max((one.epoch for one in named), default=0)
-    return next((one.address for one in named if one.is_up and one.epoch == epoch), None)
+    return next((one for one in named if one.is_up and one.epoch == epoch), None)
 
 
-async def _ask(
-    address: Address, service: str, options: dict[str, Any]
-) -> _Named | Exception | None:
+async def _ask(address: Address, service: str, options: dict[str, Any]) -> Named | Exception | None:
     """None: it does not know the service."""
     host, port = address
     once = Retry(NoBackoff(), 0)  # there are others to ask
@@ -78,4 +79,4 @@ async def _ask(
     if state is None:
         return None
     is_up = state["is_master"] and not state["is_sdown"] and not state["is_odown"]
-    return _Named(state["config-epoch"], (state["ip"], state["port"]), is_up)
+    return Named(state["config-epoch"], (state["ip"], state["port"]), is_up)
