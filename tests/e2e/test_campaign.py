@@ -31,7 +31,7 @@ async def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
     result, commands = report.result, report.commands
     assert result.acknowledged > 10_000
     assert (result.lost, result.doubled, result.unsent) == (0, 0, 0), result.examples
-    assert commands.responded > 300
+    assert commands.responded > 50
     assert commands.lost == 0, commands.examples
     assert report.kills > 0
     assert report.left_out.keys() <= {DISK_FULL}, report.left_out
