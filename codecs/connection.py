@@ -11,8 +11,8 @@ from teltonika.codecs.errors import (
     CommandError,
     CrcMismatchError,
     DecodeError,
+    DecodeFailure,
     ErrorCode,
-    FramingError,
 )
 from teltonika.codecs.events import (
     AvlPacketReceived,
@@ -181,9 +181,9 @@ class ServerConnection(_Connection):
         try:
             packet = decode_data(frame.data, HEADER_SIZE, self._codecs)
         except CommandError as error:
-            return FrameSkipped(error)
+            return FrameSkipped(error.failure)
         except DecodeError as error:
-            return ProtocolViolation(error)
+            return ProtocolViolation(error.failure)
         if isinstance(packet, CommandMessage):
             return CommandResponseReceived(packet)
         return AvlPacketReceived(packet)
@@ -271,7 +271,7 @@ class DeviceConnection(_Connection):
             return HandshakeAnswered(accepted=False)
         self._move(Action.VIOLATE)
         return ProtocolViolation(
-            FramingError(
+            DecodeFailure(
                 ErrorCode.UNRECOGNISED,
                 0,
                 f"the answer to the IMEI: expected 0x01 or 0x00, found 0x{answer:02X}",
@@ -287,6 +287,6 @@ def _decode_frame(packet: bytes) -> CommandReceived | FrameSkipped | CrcFailed:
         codec = MESSAGE_CODECS.by_id(data[0], HEADER_SIZE)
         return CommandReceived(codec.decode_data(data, HEADER_SIZE))
     except CrcMismatchError as error:
-        return CrcFailed(error)
+        return CrcFailed(error.failure)
     except DecodeError as error:
-        return FrameSkipped(error)
+        return FrameSkipped(error.failure)

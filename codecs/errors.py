@@ -14,6 +14,8 @@ TeltonikaError
 
 from enum import StrEnum
 
+import msgspec
+
 
 class ErrorCode(StrEnum):
     """Short, stable names of what can be wrong with bytes; they stand in JSON output and logs."""
@@ -42,13 +44,26 @@ class TeltonikaError(Exception):
     """The root: whatever this package raises on purpose is one of these."""
 
 
-class DecodeError(TeltonikaError):
-    """Bytes that are not what the protocol says.
+class DecodeFailure(msgspec.Struct, frozen=True, gc=False):
+    """What a `DecodeError` says, as a value to keep: an exception's traceback holds every frame
+    that it came through, and all that these hold."""
 
-    ``offset`` is the byte where it went wrong, counted from the start of what was handed in:
-    a packet for a codec or a connection, the whole input for ``find_packets``. ``expected``
-    and ``found`` are the two values that disagree, where there are two.
-    """
+    code: ErrorCode
+    offset: int
+    """The byte where it went wrong, counted from the start of what was handed in: a packet for a
+    codec or a connection, the whole input for ``find_packets``."""
+    message: str
+    """A sentence with the offset, and with the expected and the found value."""
+    expected: int | str | None = None
+    """With ``found``, the two values that disagree, where there are two."""
+    found: int | str | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class DecodeError(TeltonikaError):
+    """Bytes that are not what the protocol says; the arguments are those of `DecodeFailure`."""
 
     def __init__(
         self,
@@ -66,15 +81,10 @@ class DecodeError(TeltonikaError):
         self.expected = expected
         self.found = found
 
-    def __eq__(self, other: object) -> bool:
-        """Equal if they say the same: events that carry errors are values."""
-        return isinstance(other, DecodeError) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple[ErrorCode, int, str]:
-        return self.code, self.offset, self.message
+    @property
+    def failure(self) -> DecodeFailure:
+        """What this error says, without its traceback: for whatever outlives the handler."""
+        return DecodeFailure(self.code, self.offset, self.message, self.expected, self.found)
 
 
 class FramingError(DecodeError):

@@ -3,7 +3,7 @@
 import msgspec
 
 from teltonika.codecs.commands import CommandMessage
-from teltonika.codecs.errors import CrcMismatchError, DecodeError
+from teltonika.codecs.errors import DecodeFailure
 from teltonika.codecs.records import AvlPacket
 
 
@@ -41,23 +41,25 @@ class FrameSkipped(msgspec.Struct, frozen=True, gc=False):
     A frame of a message codec whose inside is wrong.
     """
 
-    error: DecodeError
+    error: DecodeFailure
 
 
 class PingReceived(msgspec.Struct, frozen=True, gc=False):
-    """A single ``FF`` between packets. It is not to be answered."""
+    """``count`` bytes ``FF`` in a row, between packets. They are not to be answered."""
+
+    count: int = 1
 
 
 class CrcFailed(msgspec.Struct, frozen=True, gc=False):
-    """A whole packet with a wrong CRC: not to be acknowledged; the stream goes on behind it."""
+    """A whole packet with a wrong CRC: not to be acknowledged; the stream goes on after it."""
 
-    error: CrcMismatchError
+    error: DecodeFailure
 
 
 class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
     """The device sent what the protocol does not allow. The last event of its connection."""
 
-    error: DecodeError
+    error: DecodeFailure
 
 
 FrameEvent = ImeiReceived | FrameReceived | PingReceived | CrcFailed | ProtocolViolation

@@ -5,6 +5,7 @@ A packet is: preamble (4 zero bytes), length of the data field (4), data field, 
 hold half a packet or three.
 """
 
+import re
 import struct
 from collections.abc import Sequence
 
@@ -45,7 +46,7 @@ _MIN_DATA_SIZE = 3  # codec id, number of data 1, number of data 2
 _MIN_PACKET_SIZE = HEADER_SIZE + _MIN_DATA_SIZE + CRC_SIZE
 _HEADER = struct.Struct(">II")  # preamble, length of the data field
 _CRC = struct.Struct(">I")
-_PING_RECEIVED = PingReceived()
+_PINGS = re.compile(b"\xff+")
 
 
 def packet_size(
@@ -255,7 +256,7 @@ class Framer:
     def _break_off(self, error: DecodeError) -> ProtocolViolation:
         self._broken = True
         self._buffer = None
-        return ProtocolViolation(error)
+        return ProtocolViolation(error.failure)
 
     def _cut(self, data: bytes | bytearray, events: list[FrameEvent]) -> int:
         """Append the events of everything whole in ``data``; return how many bytes they took."""
@@ -272,8 +273,10 @@ class Framer:
             position = IMEI_FRAME_SIZE
         while position < available:
             if data[position] == PING:
-                events.append(_PING_RECEIVED)
-                position += 1
+                run = _PINGS.match(data, position)
+                assert run is not None
+                events.append(PingReceived(run.end() - position))
+                position = run.end()
                 continue
             size = packet_size(data, position, self._max_packet_size)
             if size is None or position + size > available:
@@ -283,5 +286,5 @@ class Framer:
             try:
                 events.append(FrameReceived(checked_data(packet)))
             except CrcMismatchError as error:
-                events.append(CrcFailed(error))
+                events.append(CrcFailed(error.failure))
         return position

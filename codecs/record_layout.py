@@ -29,7 +29,7 @@ Writer = Callable[..., bytes]
 Reader = Callable[[bytes, int], tuple[int, ...]]
 
 
-class RecordLayout(msgspec.Struct, frozen=True, gc=False):
+class RecordLayout(msgspec.Struct, frozen=True):
     """How a codec's records with the same counts are read."""
 
     counts: Counts

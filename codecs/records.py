@@ -79,6 +79,7 @@ class IoElements(msgspec.Struct, frozen=True, gc=False, eq=False):
     kept: tuple[int, ...] | bytes = ()
     variable: tuple[tuple[int, bytes], ...] = ()
     read_pairs: Callable[[bytes], tuple[int, ...]] | None = None
+    """A method of a `struct.Struct`, which holds nothing: the collector need not look at it."""
 
     @property
     def pairs(self) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ class Session(msgspec.Struct, kw_only=True):
     """As far as it is known; in UDP that of the last datagram."""
 
 
-class CapturedFinding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CapturedFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that an end said."""
 
     session: Session
