@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from itertools import chain, count
 from time import monotonic
-from typing import Protocol
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
@@ -30,84 +29,16 @@ from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, pack_command
 from teltonika.server.scripts import OPEN_CONNECTION, STORE_PACKET
 from teltonika.server.streams import packet_arguments
+from teltonika.server.submissions import Submission, SubmissionQueue, Submitter
 
 log = structlog.get_logger()
 
 BATCHES_IN_FLIGHT = 4
-MAX_BATCH_BYTES = 262_144
-SUBMISSION_BYTES = 256
-"""What a packet takes beside its command."""
 EMPTY_ARGUMENT = b"$0\r\n\r\n"
 """As packed: it keeps a place at the end of a command, for what is known only when it is sent."""
 
-
-class Submitter(Protocol):
-    """Who submits a packet: a session, or a device by UDP."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nobody waits for the confirmation any more."""
-
-    @property
-    def connection(self) -> bytes:
-        """Eight bytes that no other connection has; empty where there is none: by UDP."""
-
-    def current(self) -> None:
-        """Redis has taken it for its device's newest connection."""
-
-    def confirmed(self, record_count: int, size: int, read_at: float) -> None:
-        """Redis has the packet: ``record_count`` records; ``size`` is what `submit` returned."""
-
-    def superseded(self) -> None:
-        """The device has a newer connection, to any instance: nothing of this one is stored."""
-
-
 SUPERSEDED, NOT_IN_ORDER = -1, -2
 """What `STORE_PACKET` answers but a number of records."""
-
-
-class _Submission:
-    __slots__ = (
-        "before",
-        "command",
-        "is_settled",
-        "number",
-        "read_at",
-        "record_count",
-        "size",
-        "submitter",
-    )
-
-    def __init__(
-        self,
-        submitter: Submitter,
-        command: bytes,
-        record_count: int | None,
-        read_at: float,
-        number: int,
-        before: "_Submission | None",
-    ) -> None:
-        self.submitter = submitter
-        self.command = command
-        self.record_count = record_count  # None: no packet, but a connection that was opened
-        self.read_at = read_at
-        self.number = number
-        self.before = before  # on the same connection
-        self.is_settled = False
-        self.size = len(command) + SUBMISSION_BYTES
-
-    def settle(self) -> None:
-        """It is confirmed, or nobody waits for it."""
-        self.is_settled = True
-        self.before = None
-
-    def written(self) -> bytes:
-        """The whole command; its last argument depends on what is confirmed by now."""
-        if self.record_count is None:
-            return self.command
-        before = self.before
-        number = b"0" if before is None or before.is_settled else b"%d" % before.number
-        return b"%b$%d\r\n%b\r\n" % (self.command, len(number), number)
 
 
 class NotInOrderError(RedisError):
@@ -132,6 +63,7 @@ class Publisher:
         *,
         full: "Callable[[Publisher], None]",
         drained: "Callable[[Publisher], None]",
+        pending: SubmissionQueue | None = None,
     ) -> None:
         self._connections = Reconnecting(
             redis, keys.telemetry, "redis_unavailable", lambda: {"stream": keys.telemetry}
@@ -144,14 +76,14 @@ class Publisher:
         self._full = full
         self._drained = drained
 
-        self._pending: deque[_Submission] = deque()
-        self._in_flight: deque[deque[_Submission]] = deque()
+        self._pending = SubmissionQueue() if pending is None else pending
+        self._in_flight: deque[deque[Submission]] = deque()
         self._sent_at: deque[float] = deque()  # of each of them, finer than uvloop's clock
-        self._stored: list[tuple[_Submission, int]] = []  # and not as durable as they must be yet
-        self._refused: list[_Submission] = []
+        self._stored: list[tuple[Submission, int]] = []  # and not as durable as they must be yet
+        self._refused: list[Submission] = []
         self._refusal: RedisError | None = None  # why, of the first of them
         self._numbers = count(1)
-        self._newest: dict[Submitter, _Submission] = {}  # of those that have anything unconfirmed
+        self._newest: dict[Submitter, Submission] = {}  # of those that have anything unconfirmed
         self._unconfirmed_bytes = 0
         self._is_full = False
         self._work = asyncio.Event()  # something is pending, and a batch more may be in flight
@@ -187,8 +119,11 @@ class Publisher:
     def oldest_read_at(self) -> float | None:
         """When that was read which waits longest for its confirmation; None if nothing does."""
         stored = (submission for submission, _ in self._stored)
-        oldest = next(chain(stored, self._refused, *self._in_flight, self._pending), None)
-        return None if oldest is None else oldest.read_at
+        written = chain(stored, self._refused, *self._in_flight)
+        times = [submission.read_at for submission in written]
+        if (waiting := self._pending.oldest_read_at) is not None:
+            times.append(waiting)
+        return min(times, default=None)
 
     def open(self, submitter: Submitter, imei: str, read_at: float) -> None:
         """A device has said its IMEI: ``current`` is called once its packets come from there."""
@@ -235,9 +170,9 @@ class Publisher:
         number: int = 0,
     ) -> int:
         before = self._newest.get(submitter)
-        submission = _Submission(submitter, packed, record_count, read_at, number, before)
+        submission = Submission(submitter, packed, record_count, read_at, number, before)
         self._newest[submitter] = submission
-        self._pending.append(submission)
+        self._pending.add(submission, before)
         self.hold(submission.size)
         self._wake_writer()
         return submission.size
@@ -288,7 +223,7 @@ class Publisher:
                     raise self._refusal
             self._wake_writer()
 
-    async def _confirm_batch(self, link: RedisLink, batch: deque[_Submission]) -> None:
+    async def _confirm_batch(self, link: RedisLink, batch: deque[Submission]) -> None:
         """Read the batch's replies; what is left in it afterwards has an unknown fate."""
         if not batch:
             return
@@ -317,13 +252,13 @@ class Publisher:
             self._stored.clear()
         self._counters.redis_round_trip_s.observe(monotonic() - self._sent_at[0])
 
-    def _refuse(self, submission: _Submission, error: RedisError) -> None:
+    def _refuse(self, submission: Submission, error: RedisError) -> None:
         """It is written again on the next connection; the first refusal is what is told."""
         self._refusal = self._refusal or error
         self._refused.append(submission)
         self._wake_writer()
 
-    def _confirm(self, submission: _Submission, stored: int) -> None:
+    def _confirm(self, submission: Submission, stored: int) -> None:
         self._connections.succeeded()
         self._release(submission)
         if submission.record_count is None:
@@ -339,22 +274,19 @@ class Publisher:
             self._counters.records_known += count - stored
         submission.submitter.confirmed(count, submission.size, submission.read_at)
 
-    def _release(self, submission: _Submission) -> None:
+    def _release(self, submission: Submission) -> None:
         submission.settle()
         if self._newest.get(submission.submitter) is submission:
             del self._newest[submission.submitter]
         self.let_go(submission.size)
 
-    def _take_batch(self) -> deque[_Submission]:
-        batch: deque[_Submission] = deque()
-        size = 0
-        while self._pending and size < MAX_BATCH_BYTES:
-            submission = self._pending.popleft()
+    def _take_batch(self) -> deque[Submission]:
+        batch: deque[Submission] = deque()
+        for submission in self._pending.take():
             if submission.submitter.ended:
                 self._release(submission)
-                continue
-            size += len(submission.command)
-            batch.append(submission)
+            else:
+                batch.append(submission)
         return batch
 
     def _wake_writer(self) -> None:
@@ -374,5 +306,5 @@ class Publisher:
         self._in_flight.clear()
         self._sent_at.clear()
         self._sent.clear()
-        self._pending.extendleft(reversed(again))
+        self._pending.put_back(again)
         self._wake_writer()

@@ -30,6 +30,7 @@ from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.keys import Keys
 from teltonika.server.publisher import Publisher
 from teltonika.server.redis_link import pack_command
+from teltonika.server.submissions import SubmissionQueue
 
 STREAM = "telemetry:teltonika"
 IMEIS = ("356307042441013", "356307042441021", "356307042441039")
@@ -107,6 +108,11 @@ class Limits:
         self.calls.append("confirmed")
 
 
+def one_by_one() -> SubmissionQueue:
+    """Each packet is a batch."""
+    return SubmissionQueue(turn_bytes=1, batch_bytes=1, batch_bytes_of_much=1)
+
+
 def publisher_for(
     valkey: EmbeddedValkey,
     *,
@@ -115,6 +121,7 @@ def publisher_for(
     counters: Counters | None = None,
     limits: Limits | None = None,
     promise: Promise = SYNCED_ALWAYS,
+    pending: SubmissionQueue | None = None,
 ) -> Publisher:
     limits = limits or Limits()
     return Publisher(
@@ -126,6 +133,7 @@ def publisher_for(
         counters or Counters(),
         full=limits.full,
         drained=limits.drained,
+        pending=pending,
     )
 
 
@@ -181,10 +189,10 @@ async def test_an_entry_has_the_contracts_fields(
 
 
 async def test_each_devices_order_is_kept_over_many_batches(
-    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    monkeypatch.setattr(publisher_module, "MAX_BATCH_BYTES", 3_000)  # about six packets
-    publisher = publisher_for(valkey)
+    pending = SubmissionQueue(turn_bytes=1_000, batch_bytes=3_000, batch_bytes_of_much=2_000)
+    publisher = publisher_for(valkey, pending=pending)
     async with background(publisher.run()):
         sessions = [Session(publisher, imei) for imei in IMEIS]
         for number in range(200):
@@ -304,13 +312,12 @@ async def test_it_can_be_full_more_than_once(valkey: EmbeddedValkey) -> None:
 
 
 async def test_what_a_killed_valkey_had_not_stored_is_written_to_the_next_in_order(
-    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     """Some of it was on its way to the first, some was still waiting, some came in between."""
-    monkeypatch.setattr(publisher_module, "MAX_BATCH_BYTES", 1)  # each packet is a batch
     in_flight = publisher_module.BATCHES_IN_FLIGHT
     counters = Counters()
-    async with running(publisher_for(valkey, counters=counters)) as session:
+    async with running(publisher_for(valkey, counters=counters, pending=one_by_one())) as session:
         hold_writes(client)
         for number in range(1, in_flight + 4):
             session.submit(number)
@@ -445,15 +452,15 @@ async def test_after_redis_lost_everything_its_packets_are_taken_again(
 
 
 async def test_nothing_waits_for_a_confirmed_packet_that_redis_has_lost(
-    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
     """The second was submitted behind the first, and comes again when Redis has neither."""
-    monkeypatch.setattr(publisher_module, "MAX_BATCH_BYTES", 1)  # each packet is a batch
     kept = iter([lambda: True, lambda: True, lambda: not client.flushall()])
     promise = Promise(
         Durability.FSYNC, pack_command("PING"), is_kept=lambda _: next(kept, lambda: True)()
     )
-    async with running(publisher_for(valkey, promise=promise)) as session:
+    publisher = publisher_for(valkey, promise=promise, pending=one_by_one())
+    async with running(publisher) as session:
         for number in (1, 2):
             session.submit(number)
         assert await session.confirmed_numbers(2) == [1, 2]

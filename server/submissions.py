@@ -1,0 +1,179 @@
+"""Packets that wait to be written, in fair turns: a device that sends much delays itself.
+
+Each submitter's packets keep their order, and submitters take turns. Those with little waiting come
+first: nearly every device, since it waits for each ACK. Those with more than fits in a turn, or with
+a packet that does not fit, come after them, in a part of each batch that is theirs alone: they are
+served however many others there are, and no batch takes long because of them.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+TURN_BYTES = 16_384
+"""Of one submitter in a batch. Documented packets have 1,280 bytes at most, which become 12,000."""
+MAX_BATCH_BYTES = 262_144
+"""Of those that have little."""
+MAX_BATCH_BYTES_OF_MUCH = 65_536
+"""Of those that have much, in the same batch."""
+SUBMISSION_BYTES = 256
+"""What a packet takes beside its command."""
+
+
+class Submitter(Protocol):
+    """Who submits a packet: a session, or a device by UDP."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody waits for the confirmation any more."""
+
+    @property
+    def connection(self) -> bytes:
+        """Eight bytes that no other connection has; empty where there is none: by UDP."""
+
+    def current(self) -> None:
+        """Redis has taken it for its device's newest connection."""
+
+    def confirmed(self, record_count: int, size: int, read_at: float) -> None:
+        """Redis has the packet: ``record_count`` records; ``size`` is what `submit` returned."""
+
+    def superseded(self) -> None:
+        """The device has a newer connection, to any instance: nothing of this one is stored."""
+
+
+class Submission:
+    """One packet, or a connection that is to be opened, from when it was read to its end."""
+
+    __slots__ = (
+        "before",
+        "command",
+        "following",
+        "is_settled",
+        "number",
+        "read_at",
+        "record_count",
+        "size",
+        "submitter",
+        "waits",
+    )
+
+    def __init__(
+        self,
+        submitter: Submitter,
+        command: bytes,
+        record_count: int | None,
+        read_at: float,
+        number: int,
+        before: "Submission | None",
+    ) -> None:
+        self.submitter = submitter
+        self.command = command
+        self.record_count = record_count  # None: no packet, but a connection that was opened
+        self.read_at = read_at
+        self.number = number
+        self.before = before  # on the same connection
+        self.following: Submission | None = None  # of the same submitter, and waits, too
+        self.waits = False
+        self.is_settled = False
+        self.size = len(command) + SUBMISSION_BYTES
+
+    def settle(self) -> None:
+        """It is confirmed, or nobody waits for it."""
+        self.is_settled = True
+        self.before = None
+
+    def written(self) -> bytes:
+        """The whole command; its last argument depends on what is confirmed by now."""
+        if self.record_count is None:
+            return self.command
+        before = self.before
+        number = b"0" if before is None or before.is_settled else b"%d" % before.number
+        return b"%b$%d\r\n%b\r\n" % (self.command, len(number), number)
+
+
+class SubmissionQueue:
+    """What waits: the first of each submitter in one of two lines, the rest chained to it."""
+
+    def __init__(
+        self,
+        *,
+        turn_bytes: int = TURN_BYTES,
+        batch_bytes: int = MAX_BATCH_BYTES,
+        batch_bytes_of_much: int = MAX_BATCH_BYTES_OF_MUCH,
+    ) -> None:
+        self._turn_bytes = turn_bytes
+        self._batch_bytes = batch_bytes
+        self._batch_bytes_of_much = batch_bytes_of_much
+        self._few: deque[Submission] = deque()
+        self._many: deque[Submission] = deque()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Submission]:
+        """Each submitter's in their order."""
+        for line in (self._few, self._many):
+            for first in line:
+                waiting: Submission | None = first
+                while waiting is not None:
+                    yield waiting
+                    waiting = waiting.following
+
+    @property
+    def oldest_read_at(self) -> float | None:
+        """When that was read which waits longest; None if nothing waits."""
+        firsts = (first.read_at for line in (self._few, self._many) for first in line)
+        return min(firsts, default=None)
+
+    def add(self, submission: Submission, before: Submission | None) -> None:
+        """``before``: the submitter's newest until now, if it has any that is unconfirmed."""
+        self._count += 1
+        submission.waits = True
+        if before is not None and before.waits:
+            before.following = submission
+        elif submission.size <= self._turn_bytes:
+            self._few.append(submission)
+        else:
+            self._many.append(submission)
+
+    def take(self) -> list[Submission]:
+        """A batch: at least one, if any waits."""
+        taken: list[Submission] = []
+        self._take_from(self._few, self._batch_bytes, taken)
+        self._take_from(self._many, self._batch_bytes_of_much, taken)
+        self._count -= len(taken)
+        return taken
+
+    def put_back(self, again: Iterable[Submission]) -> None:
+        """What was taken, in its order, waits once more, before all that has waited since."""
+        everything = [*again, *self]
+        self._few.clear()
+        self._many.clear()
+        self._count = 0
+        for submission in everything:
+            submission.waits = False
+            submission.following = None
+        newest: dict[Submitter, Submission] = {}
+        for submission in everything:
+            self.add(submission, newest.get(submission.submitter))
+            newest[submission.submitter] = submission
+
+    def _take_from(self, line: deque[Submission], most_bytes: int, taken: list[Submission]) -> None:
+        size = 0
+        while line and size < most_bytes:
+            submission = line.popleft()
+            turn = 0
+            while True:
+                submission.waits = False
+                taken.append(submission)
+                turn += submission.size
+                following = submission.following
+                if following is None:
+                    break
+                submission.following = None
+                if turn + following.size > self._turn_bytes:
+                    self._many.append(following)
+                    break
+                submission = following
+            size += turn

@@ -1,0 +1,120 @@
+"""The queue in front of the publisher: order for each submitter, turns between them."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from teltonika.server.submissions import (
+    MAX_BATCH_BYTES_OF_MUCH,
+    SUBMISSION_BYTES,
+    TURN_BYTES,
+    Submission,
+    SubmissionQueue,
+)
+
+
+class Device:
+    """Submits packets, and keeps its newest, as the publisher does for it."""
+
+    connection = b""
+    ended = False
+
+    def __init__(self, queue: SubmissionQueue) -> None:
+        self._queue = queue
+        self._newest: Submission | None = None
+        self._number = 0
+
+    def submit(self, size: int = 500) -> None:
+        self._number += 1
+        command = bytes(size - SUBMISSION_BYTES)
+        submission = Submission(self, command, 1, float(self._number), self._number, self._newest)
+        self._queue.add(submission, self._newest)
+        self._newest = submission
+
+    def current(self) -> None: ...
+
+    def superseded(self) -> None: ...
+
+    def confirmed(self, record_count: int, size: int, read_at: float) -> None: ...
+
+
+def numbers_of(device: Device, taken: Sequence[Submission]) -> list[int]:
+    return [one.number for one in taken if one.submitter is device]
+
+
+def test_a_device_with_much_does_not_delay_those_with_little() -> None:
+    queue = SubmissionQueue()
+    flood, honest = Device(queue), [Device(queue) for _ in range(100)]
+    for _ in range(1_000):
+        flood.submit(1_000)
+    for device in honest:
+        device.submit()
+    taken = queue.take()
+    assert all(numbers_of(device, taken) == [1] for device in honest)
+    assert sum(one.size for one in taken if one.submitter is flood) <= 2 * MAX_BATCH_BYTES_OF_MUCH
+
+
+def test_packets_that_are_longer_than_a_turn_wait_for_the_others() -> None:
+    queue = SubmissionQueue()
+    floods, honest = [Device(queue) for _ in range(50)], Device(queue)
+    for flood in floods:
+        flood.submit(80_000)
+    honest.submit()
+    taken = queue.take()
+    assert numbers_of(honest, taken) == [1]
+    assert len(taken) == 2
+
+
+def test_a_device_with_much_is_served_however_many_have_little() -> None:
+    queue = SubmissionQueue()
+    flood, honest = Device(queue), [Device(queue) for _ in range(2_000)]
+    for _ in range(100):
+        flood.submit(TURN_BYTES)
+    for _ in range(10):
+        for device in honest:
+            device.submit()
+        assert numbers_of(flood, queue.take())
+
+
+def test_devices_with_much_take_turns() -> None:
+    queue = SubmissionQueue()
+    one, other = Device(queue), Device(queue)
+    for _ in range(200):
+        one.submit(TURN_BYTES)
+    for _ in range(200):
+        other.submit(TURN_BYTES)
+    queue.take()
+    taken = queue.take()
+    assert len(numbers_of(one, taken)) == len(numbers_of(other, taken)) > 0
+
+
+@given(st.data())
+def test_each_devices_packets_come_out_once_and_in_their_order(data: st.DataObject) -> None:
+    """Whatever is put back in between, as after a connection that broke."""
+    queue = SubmissionQueue(turn_bytes=1_000, batch_bytes=3_000, batch_bytes_of_much=1_500)
+    devices = [Device(queue) for _ in range(3)]
+    submitted = [0, 0, 0]
+    in_flight: list[Submission] = []
+    confirmed: list[Submission] = []
+    for step in data.draw(st.lists(st.integers(0, 5), max_size=60)):
+        if step < 3:
+            devices[step].submit(data.draw(st.sampled_from((300, 900, 1_200, 2_500))))
+            submitted[step] += 1
+        elif step == 3:
+            taken = queue.take()
+            assert taken or not len(queue)
+            in_flight += taken
+        elif step == 4:
+            cut = data.draw(st.integers(0, len(in_flight)))
+            confirmed += in_flight[:cut]
+            del in_flight[:cut]
+        else:
+            queue.put_back(in_flight)
+            in_flight.clear()
+        assert len(queue) == len(list(queue))
+    confirmed += in_flight
+    while taken := queue.take():
+        confirmed += taken
+    for device, count in zip(devices, submitted, strict=True):
+        assert numbers_of(device, confirmed) == list(range(1, count + 1))
