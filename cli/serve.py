@@ -17,6 +17,8 @@ from teltonika.cli.serve_limits import (
     LogLinesPerPeerOption,
     MaxConnectionsOption,
     MaxDeviceBytesOption,
+    MaxDeviceRateOption,
+    MaxEmptyFramesOption,
     MaxPacketSizeOption,
     MaxPerAddressOption,
     MaxUnconfirmedBytesOption,
@@ -331,6 +333,8 @@ def serve_settings(
     max_packet_size: MaxPacketSizeOption = DEFAULTS.max_packet_size,
     max_unconfirmed_bytes: MaxUnconfirmedBytesOption = DEFAULTS.max_unconfirmed_total_bytes,
     max_device_bytes: MaxDeviceBytesOption = DEFAULTS.max_unconfirmed_session_bytes,
+    max_device_rate: MaxDeviceRateOption = DEFAULTS.max_device_rate,
+    max_empty_frames: MaxEmptyFramesOption = DEFAULTS.max_empty_frames,
     log_lines_per_peer: LogLinesPerPeerOption = DEFAULTS.log_lines_per_peer,
     log_format: Annotated[
         LogFormat, typer.Option(help="Logs go to standard error.", rich_help_panel=LOGS)
@@ -393,6 +397,8 @@ def serve_settings(
         max_packet_size=max_packet_size,
         max_unconfirmed_total_bytes=max_unconfirmed_bytes,
         max_unconfirmed_session_bytes=max_device_bytes,
+        max_device_rate=max_device_rate,
+        max_empty_frames=max_empty_frames,
         log_lines_per_peer=log_lines_per_peer,
         require_luhn=require_luhn,
     )

@@ -76,6 +76,26 @@ MaxDeviceBytesOption: TypeAlias = Annotated[
         rich_help_panel=LIMITS,
     ),
 ]
+MaxDeviceRateOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="BYTES",
+        help="Bytes a second that a device may send, and 16 times as many at once; past it the "
+        "device is read more slowly. 0 is no limit.",
+        min=0,
+        rich_help_panel=LIMITS,
+    ),
+]
+MaxEmptyFramesOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Pings, wrong CRCs, packets of no records and the like that a connection may bring in "
+        "a minute; past it the connection is closed. 0 is no limit.",
+        min=0,
+        rich_help_panel=LIMITS,
+    ),
+]
 LogLinesPerPeerOption: TypeAlias = Annotated[
     int,
     typer.Option(

@@ -106,6 +106,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Memory for one device's unconfirmed packets; past it its socket is not read."""
     max_unconfirmed_total_bytes: int = 67_108_864
     """The same for all devices together; past it no socket is read."""
+    max_device_rate: int = 1_048_576
+    """Bytes a second of one device, and sixteen times as many at once; past it its socket is read
+    more slowly, and its datagrams are dropped. 0 is no limit."""
+    max_empty_frames: int = 1_200
+    """A minute, on one connection: pings, wrong CRCs, frames that are skipped, packets of no
+    records, empty texts. Past it the connection is closed. 0 is no limit."""
 
     @property
     def keys(self) -> Keys:

@@ -83,6 +83,10 @@ class Counters(msgspec.Struct):
     handshake_timeouts: int = 0
     idle_timeouts: int = 0
     backpressure_pauses: Counter[Unconfirmed] = msgspec.field(default_factory=Counter)
+    device_rate_pauses: int = 0
+    """How often a device was read more slowly because it sent too fast."""
+    empty_frame_closes: int = 0
+    """Connections that were closed for too many frames that bring nothing."""
     log_lines_left_out: int = 0
     """Lines that peers caused beyond what each may in a minute."""
     redis_failures: int = 0

@@ -40,6 +40,7 @@ from teltonika.codecs.udp import (
     encode_answer,
 )
 from teltonika.server.addresses import Peer
+from teltonika.server.allowance import BURST_S, Allowances
 from teltonika.server.authority import Admission
 from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.config import ServerSettings
@@ -82,6 +83,11 @@ class DatagramSource:
         self._address = address
         self.imei = imei
 
+    @property
+    def name(self) -> str:
+        """Its address, as it is limited and logged."""
+        return str(Peer.at(self._address))
+
     def answer(self, answer: bytes) -> None:
         self.trace(Side.SERVER, answer)
         self._socket.answer(answer, self._address)
@@ -90,8 +96,7 @@ class DatagramSource:
         """Tell of it, if the device is traced."""
         tracer = self._intake.tracer
         if self.imei is not None and self.imei in tracer.imeis:
-            peer = str(Peer.at(self._address))
-            tracer.tell(sender, datagram, self.imei, peer, Transport.UDP)
+            tracer.tell(sender, datagram, self.imei, self.name, Transport.UDP)
 
     def hold(self, size: int) -> None:
         """So many bytes more wait to be stored, and not by the publisher."""
@@ -105,7 +110,7 @@ class DatagramSource:
 
     def say(self, level: int, event: str, **fields: object) -> None:
         """Log something that a datagram is the cause of."""
-        names = {"peer": str(Peer.at(self._address))}
+        names = {"peer": self.name}
         if self.imei is not None:
             names["imei"] = self.imei
         self._intake.peer_log.say(level, LOG_ADDRESS, event, **names, **fields)
@@ -177,6 +182,9 @@ class DatagramIntake:
         self._commands = commands
         self._counters = counters
         self._now = asyncio.get_running_loop().time
+        rate, empty = settings.max_device_rate, settings.max_empty_frames
+        self._bytes = Allowances(rate, BURST_S * rate)  # by source: an IMEI may be another's
+        self._empty = Allowances(empty / 60, empty)
         self._devices: dict[str, _Device] = {}
         self._stopped = False
         self._settled = asyncio.Event()
@@ -191,6 +199,12 @@ class DatagramIntake:
             self._counters.datagrams_dropped += 1
             return
         source = DatagramSource(self, None, socket, address)
+        now = self._now()
+        if self._bytes.wait_s(source.name, now) or self._empty.wait_s(source.name, now):
+            self._counters.datagrams_dropped += 1
+            return
+        if (allowed := self._bytes.of(source.name)) is not None and allowed.use(len(data), now):
+            self._counters.device_rate_pauses += 1
         try:
             self._check_size(data)
             datagram = decode_datagram(data)
@@ -204,6 +218,7 @@ class DatagramIntake:
             content = decode_data(datagram.data, ENVELOPE_SIZE)
         except DecodeError as error:
             self._counters.datagrams_broken += 1
+            self._count_empty(source)
             self._counters.packets_too_large += error.code is ErrorCode.PACKET_TOO_LARGE
             source.say(
                 logging.WARNING, "datagram_broken", code=str(error.code), error=error.message
@@ -213,6 +228,8 @@ class DatagramIntake:
             # never an answer to a command, which go out on TCP: anyone could send one
             self._counters.datagrams += 1
             self._counters.messages[content.codec_id] += 1
+            if not content.content:
+                self._count_empty(source)
             self._commands.unasked(source, content)
         else:
             self._take(datagram, content, source)
@@ -269,6 +286,12 @@ class DatagramIntake:
 
     # --------------------------------------------------------------------------------------
 
+    def _count_empty(self, source: DatagramSource) -> None:
+        """A datagram brought neither records nor text: past a limit its source is not heard."""
+        allowed = self._empty.of(source.name)
+        if allowed is not None and allowed.use(1, self._now()):
+            self._counters.empty_frame_closes += 1
+
     def _check_size(self, data: bytes) -> None:
         if len(data) > self._max_size:
             raise FramingError(
@@ -316,6 +339,8 @@ class DatagramIntake:
         elif device.size + waiting.size > self._max_device_bytes:
             self._counters.datagrams_dropped += 1
             return
+        if not packet.records:
+            self._count_empty(source)
         self._counters.datagrams += 1
         self._counters.packets[packet.codec_id] += 1
         self._counters.records[packet.codec_id] += len(packet.records)

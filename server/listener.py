@@ -6,6 +6,7 @@ import structlog
 
 from teltonika.server.acceptor import Acceptor
 from teltonika.server.addresses import Peer
+from teltonika.server.allowance import BURST_S, Allowances
 from teltonika.server.authority import Admission, AllowList, Authority
 from teltonika.server.command_dispatcher import CommandDispatcher
 from teltonika.server.command_ledger import CommandLedger
@@ -23,6 +24,7 @@ from teltonika.server.session import Pause, Session
 from teltonika.server.silence_watch import SilenceWatch
 from teltonika.server.tls import ServerTls
 from teltonika.server.trace import Tracer
+from teltonika.server.turns import Turns
 from teltonika.server.udp import UdpPort
 
 log = structlog.get_logger()
@@ -62,6 +64,10 @@ class Listener:
         """The one that `bind` took."""
         self.udp_port: int | None = None
         """Likewise; None where there is none."""
+        self.turns = Turns()
+        rate = settings.max_device_rate
+        self.device_bytes = Allowances(rate, BURST_S * rate)
+        """What each device may send, by its IMEI."""
         self.peer_log = PeerLog(settings.log_lines_per_peer, counters)
         self._limits = ConnectionLimits(
             connections_possible(settings.max_connections),

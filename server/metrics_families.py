@@ -150,6 +150,8 @@ def _limits(counters: Counters) -> Series:
         ("max_packet_size",): counters.packets_too_large,
         ("max_unconfirmed_bytes",): counters.backpressure_pauses[Unconfirmed.ALL],
         ("max_device_bytes",): counters.backpressure_pauses[Unconfirmed.DEVICE],
+        ("max_device_rate",): counters.device_rate_pauses,
+        ("max_empty_frames",): counters.empty_frame_closes,
         ("log_lines_per_peer",): counters.log_lines_left_out,
         ("command_queue_size",): counters.commands_failed[Reason.QUEUE_FULL],
     }

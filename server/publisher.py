@@ -147,6 +147,12 @@ class Publisher:
         packed = packed.removesuffix(EMPTY_ARGUMENT)
         return self._queue(submitter, packed, len(packet.records), read_at, number)
 
+    @property
+    def largest_share(self) -> int:
+        """How much of what is unconfirmed may be one device's: an eighth of what is still free, so
+        that many that send much leave room for those that do not."""
+        return (self._max_unconfirmed_bytes - self._unconfirmed_bytes) // 8
+
     def hold(self, size: int) -> None:
         """So many bytes more are unconfirmed, here or elsewhere."""
         self._unconfirmed_bytes += size

@@ -11,16 +11,20 @@ from teltonika.codecs import (
     AvlPacketReceived,
     CommandMessage,
     CommandResponseReceived,
+    ConnectionState,
     CrcFailed,
+    DecodeFailure,
     ErrorCode,
     FrameSkipped,
     ImeiReceived,
+    PingReceived,
     ProtocolViolation,
     ServerConnection,
     ServerEvent,
 )
 from teltonika.codecs.handshake import IMEI_FRAME_SIZE
 from teltonika.server.addresses import Peer
+from teltonika.server.allowance import Allowance
 from teltonika.server.counters import Unconfirmed
 from teltonika.server.publisher import Publisher
 from teltonika.server.trace import SessionTrace
@@ -40,6 +44,26 @@ class Pause(IntFlag):
     """The device does not read its acknowledgements."""
     ENDING = 8
     """Nothing more is wanted: what was read is being stored, then the connection closes."""
+    TURN = 16
+    """More was read than one turn allows: what is left waits for its next one."""
+    RATE = 32
+    """The device sends faster than any device can."""
+
+
+TURN_BYTES = 16_384
+TURN_EVENTS = 16
+"""What one connection may have worked off in one turn of the event loop, roughly: a turn ends with
+the piece in which it has reached either."""
+PIECE_BYTES = 2_048
+"""Read bytes are worked off in pieces of this size: the shortest packet has 15 bytes."""
+MAX_UNREAD_BYTES = 64
+"""Of ACKs and commands that the kernel does not take, because the device does not read them."""
+SHORTEST_SLOWDOWN_S = 0.05
+
+_STOPS_WORK = Pause.OWN_BYTES | Pause.ALL_BYTES | Pause.PEER_READS_NOT
+"""Reasons not to work off what was read already, either."""
+_OURS = Pause.ALL_BYTES | Pause.TURN | Pause.RATE
+"""Reasons for a device's silence that are the server's."""
 
 
 class Session(asyncio.Protocol):
@@ -47,15 +71,21 @@ class Session(asyncio.Protocol):
 
     __slots__ = (
         "_awaited",
+        "_bytes_allowed",
         "_connection",
+        "_device_closed",
+        "_empty_allowed",
         "_end_is_logged",
         "_heard",
         "_held",
         "_listener",
         "_luhn_valid",
         "_pauses",
+        "_slowdown",
         "_transport",
         "_unconfirmed_bytes",
+        "_waits_for_turn",
+        "_was_slowed_down",
         "connection",
         "ended",
         "imei",
@@ -76,7 +106,13 @@ class Session(asyncio.Protocol):
         self._awaited = 0  # confirmations of Redis: of this connection itself, and of packets
         self._end_is_logged = False
         self._heard = False
-        self._held = b""
+        self._held = b""  # was read, and is not worked off
+        self._waits_for_turn = False
+        self._device_closed = False
+        self._empty_allowed: Allowance | None = None
+        self._bytes_allowed: Allowance | None = None
+        self._slowdown: asyncio.TimerHandle | None = None
+        self._was_slowed_down = False
         self._luhn_valid = False
         self.ended = False
         """The socket is closed: a confirmation can't be passed on any more."""
@@ -100,39 +136,44 @@ class Session(asyncio.Protocol):
         self._listener.session_opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.imei is None:
-            # with the IMEI it may turn out that what is behind it must wait
-            missing = max(1, IMEI_FRAME_SIZE - len(self._connection.unfinished))
-            self._received(data[:missing])
-            data = data[missing:]
-            if not data or self._is_paused(Pause.ENDING):
-                return
-        self._received(data)
-
-    def _received(self, data: bytes) -> None:
         self._heard = True
-        if self._is_paused(Pause.ALL_BYTES):  # it was read before the pause took hold
-            self._held += data
-            return
         listener = self._listener
         listener.counters.bytes_received += len(data)
         if self.imei is not None:  # the handshake's time limit is for the whole of it
-            self.last_activity = listener.now()
-        elif listener.tracer.imeis:
-            begin = listener.tracer.at_handshake
-            self.trace = begin(self._connection.unfinished, data, str(self.peer))
-        if self.trace is not None:
-            self.trace.received(data)
-        self._handle(self._connection.receive_data(data))
+            self.last_activity = now = listener.now()
+            if self._bytes_allowed is not None and (
+                seconds := self._bytes_allowed.use(len(data), now)
+            ):
+                self._slow_down(seconds)
+        if self._held:  # it was read before the pause took hold
+            self._held += data
+        else:
+            self._work_off(data)
+
+    def take_turn(self) -> None:
+        """Go on with what was read before."""
+        self._waits_for_turn = False
+        if self.ended:
+            return
+        held, self._held = self._held, b""
+        self._work_off(held)
+        if not self._held:
+            if self._device_closed:
+                self._closed_by_device()
+            self._close_if_done()
 
     def eof_received(self) -> bool:
-        self._handle(self._connection.receive_eof())
-        self.end("closed by device")
+        self._device_closed = True
+        if not self._held:
+            self._closed_by_device()
         # keep our half open: acknowledgements may still be due; TLS knows no half
         return self._transport is None or self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
+        self._held = b""
+        if self._slowdown is not None:
+            self._slowdown.cancel()
         if self.trace is not None:
             self.trace.ended()
         self._log_end("connection lost" if exc is None else f"connection lost: {exc}")
@@ -161,6 +202,8 @@ class Session(asyncio.Protocol):
         if self.ended:
             return
         self._accepted()
+        assert self._transport is not None
+        self._transport.set_write_buffer_limits(high=MAX_UNREAD_BYTES)
         self._connection.accept()
         self._flush()
         if not self._is_paused(Pause.ENDING):
@@ -228,7 +271,7 @@ class Session(asyncio.Protocol):
     @property
     def waits_for_us(self) -> bool:
         """Whether the device's silence is the server's doing."""
-        return self._awaited > 0 or self._is_paused(Pause.ALL_BYTES)
+        return self._awaited > 0 or self._is_paused(_OURS)
 
     def pause(self, reason: Pause) -> None:
         if self._transport is None or self.ended:
@@ -249,10 +292,8 @@ class Session(asyncio.Protocol):
             self.last_activity = self._listener.now()  # until now it was the device that waited
         if not self._pauses:
             self._transport.resume_reading()
-        if reason is Pause.ALL_BYTES and self._held:
-            held, self._held = self._held, b""
-            self.data_received(held)
-            self._close_if_done()
+        if self._held and not self._waits_for_turn and not self._is_paused(_STOPS_WORK):
+            self._wait_for_turn()
 
     def end(self, reason: str) -> None:
         """Read no more; close once everything that was read is acknowledged."""
@@ -271,9 +312,73 @@ class Session(asyncio.Protocol):
 
     # --------------------------------------------------------------------------------------
 
+    def _work_off(self, data: bytes) -> None:
+        """What one turn allows of ``data``; the rest is held."""
+        size = len(data)
+        position = events = 0
+        while position < size:
+            if self.ended or self._connection.state is ConnectionState.CLOSED:
+                position = size  # nothing more is wanted of it
+            elif self._is_paused(_STOPS_WORK) or events >= TURN_EVENTS or position >= TURN_BYTES:
+                break
+            else:
+                piece_size = PIECE_BYTES
+                if self.imei is None:
+                    # with the IMEI it may turn out that what comes after it must wait
+                    piece_size = max(1, IMEI_FRAME_SIZE - len(self._connection.unfinished))
+                piece = data[position : position + piece_size]  # no copy, if it is all
+                position += piece_size
+                events += self._receive(piece)
+        if position < size and not self.ended:
+            self._held = data[position:]
+            self.pause(Pause.TURN)
+            if not self._is_paused(_STOPS_WORK):
+                self._wait_for_turn()
+        elif self._pauses:
+            self.resume(Pause.TURN)
+
+    def _receive(self, piece: bytes) -> int:
+        """Work a piece off; how many events that were."""
+        if self.imei is None and self._listener.tracer.imeis:
+            begin = self._listener.tracer.at_handshake
+            self.trace = begin(self._connection.unfinished, piece, str(self.peer))
+        if self.trace is not None:
+            self.trace.received(piece)
+        events = self._connection.receive_data(piece)
+        self._handle(events)
+        return len(events)
+
+    def _wait_for_turn(self) -> None:
+        self._waits_for_turn = True
+        self._listener.turns.wait(self)
+
+    def _closed_by_device(self) -> None:
+        self._handle(self._connection.receive_eof())
+        self.end("closed by device")
+
+    def _slow_down(self, seconds: float) -> None:
+        """Read on when what was read would have come at the rate that is allowed."""
+        if self._slowdown is not None:
+            return
+        listener = self._listener
+        listener.counters.device_rate_pauses += 1
+        if not self._was_slowed_down:
+            self._was_slowed_down = True
+            limit = listener.settings.max_device_rate
+            self.say(logging.WARNING, "device_slowed_down", bytes_per_second=limit)
+        self.pause(Pause.RATE)
+        seconds = max(seconds, SHORTEST_SLOWDOWN_S)
+        self._slowdown = asyncio.get_running_loop().call_later(seconds, self._speed_up)
+
+    def _speed_up(self) -> None:
+        self._slowdown = None
+        self.resume(Pause.RATE)
+
     def _handle(self, events: list[ServerEvent]) -> None:
         counters = self._listener.counters
         for event in events:
+            if (empty := _empty_frames(event)) and self._is_flood(empty):
+                return
             match event:
                 case AvlPacketReceived(packet):
                     records = len(packet.records)
@@ -293,19 +398,20 @@ class Session(asyncio.Protocol):
                     counters.frames_skipped += 1
                     self.say(logging.INFO, "frame_skipped", reason=error.message)
                 case ProtocolViolation(error):
-                    if error.code is ErrorCode.UNKNOWN_CODEC:
-                        counters.unknown_codecs += 1
-                        found = f"0x{error.found:02X}"
-                        self.say(logging.WARNING, "unknown_codec", codec_id=found)
-                    else:
-                        counters.violations += 1
-                        counters.packets_too_large += error.code is ErrorCode.PACKET_TOO_LARGE
-                        code = str(error.code)
-                        self.say(
-                            logging.WARNING, "protocol_violation", code=code, error=error.message
-                        )
-                    self._end_is_logged = True
-                    self.end(error.message)
+                    self._violated(error)
+
+    def _violated(self, error: DecodeFailure) -> None:
+        counters = self._listener.counters
+        if error.code is ErrorCode.UNKNOWN_CODEC:
+            counters.unknown_codecs += 1
+            self.say(logging.WARNING, "unknown_codec", codec_id=f"0x{error.found:02X}")
+        else:
+            counters.violations += 1
+            counters.packets_too_large += error.code is ErrorCode.PACKET_TOO_LARGE
+            code = str(error.code)
+            self.say(logging.WARNING, "protocol_violation", code=code, error=error.message)
+        self._end_is_logged = True
+        self.end(error.message)
 
     def _handshake(self, imei: str, *, luhn_valid: bool) -> bool:
         """Reject, or ask Redis to know of it; whether what follows in the same read counts."""
@@ -318,6 +424,7 @@ class Session(asyncio.Protocol):
             self._reject(reason)
             return False
         self.connection = os.urandom(8)
+        self._bytes_allowed = listener.device_bytes.of(imei)
         self._awaited += 1
         self.publisher = listener.publishers.of(imei)
         self.publisher.open(self, imei, self.last_activity)
@@ -340,6 +447,22 @@ class Session(asyncio.Protocol):
         self._flush()
         self.end(f"rejected: {reason}")
 
+    def _is_flood(self, empty_frames: int) -> bool:
+        """Count frames that bring nothing; close, if no device sends so many of them."""
+        listener = self._listener
+        limit = listener.settings.max_empty_frames
+        if not limit:
+            return False
+        if self._empty_allowed is None:
+            self._empty_allowed = Allowance(limit / 60, limit)
+        if not self._empty_allowed.use(empty_frames, listener.now()):
+            return False
+        listener.counters.empty_frame_closes += 1
+        self.say(logging.WARNING, "too_many_empty_frames", limit=limit, records=self.records)
+        self._end_is_logged = True
+        self.abort("too many empty frames")
+        return True
+
     def _submit(self, packet: AvlPacket) -> None:
         assert self.imei is not None
         assert self.publisher is not None
@@ -348,10 +471,12 @@ class Session(asyncio.Protocol):
 
     def _hold(self, size: int) -> None:
         self._unconfirmed_bytes += size
+        assert self.publisher is not None
+        unconfirmed = self._unconfirmed_bytes
         if (
-            self._unconfirmed_bytes > self._listener.settings.max_unconfirmed_session_bytes
-            and not self._is_paused(Pause.OWN_BYTES)
-        ):
+            unconfirmed > self._listener.settings.max_unconfirmed_session_bytes
+            or (unconfirmed > TURN_BYTES and unconfirmed > self.publisher.largest_share)
+        ) and not self._is_paused(Pause.OWN_BYTES):
             self._listener.counters.backpressure_pauses[Unconfirmed.DEVICE] += 1
             self.pause(Pause.OWN_BYTES)
 
@@ -360,8 +485,8 @@ class Session(asyncio.Protocol):
         if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
             self.resume(Pause.OWN_BYTES)
 
-    def _is_paused(self, reason: Pause) -> bool:
-        return bool(self._pauses) and reason in self._pauses  # a flag's own operators are slow
+    def _is_paused(self, reasons: Pause) -> bool:
+        return bool(self._pauses) and bool(self._pauses & reasons)  # a flag's operators are slow
 
     def _flush(self) -> None:
         """The one place that writes to the socket: always whole frames."""
@@ -384,3 +509,18 @@ class Session(asyncio.Protocol):
         self._end_is_logged = True
         level = logging.INFO if self._heard else logging.DEBUG
         self.say(level, "device_disconnected", reason=reason, records=self.records)
+
+
+def _empty_frames(event: ServerEvent) -> int:
+    """How many frames were in it that bring neither records nor text."""
+    match event:
+        case AvlPacketReceived(packet):
+            return 0 if packet.records else 1
+        case CommandResponseReceived(message):
+            return 0 if message.content else 1
+        case PingReceived(count):
+            return count
+        case CrcFailed() | FrameSkipped():
+            return 1
+        case _:
+            return 0

@@ -1,9 +1,9 @@
 """Packets that wait to be written, in fair turns: a device that sends much delays itself.
 
-Each submitter's packets keep their order, and submitters take turns. Those with little waiting come
-first: nearly every device, since it waits for each ACK. Those with more than fits in a turn, or with
-a packet that does not fit, come after them, in a part of each batch that is theirs alone: they are
-served however many others there are, and no batch takes long because of them.
+Each submitter's packets keep their order, and submitters take turns. Those with little waiting
+come first: nearly every device, since it waits for each ACK. Those with more than fits in a turn,
+or with a packet that does not fit, come after them, in a part of each batch that is theirs alone:
+they are served however many others there are, and no batch takes long because of them.
 """
 
 from collections import deque

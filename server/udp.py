@@ -2,10 +2,15 @@
 
 import asyncio
 import socket
-from typing import cast
 
 from teltonika.server.addresses import bound_sockets
 from teltonika.server.datagram_intake import Address, DatagramIntake
+
+MAX_DATAGRAM_BYTES = 65_536
+TURN_DATAGRAMS = 16
+TURN_BYTES = 16_384
+"""What may be taken in in one turn of the event loop, however much has come; what the kernel has no
+room for until the next one is lost, and devices send it again."""
 
 
 class UdpPort:
@@ -28,55 +33,46 @@ class UdpPort:
     async def run(self) -> None:
         """Take datagrams in, and send answers, until cancelled."""
         loop = asyncio.get_running_loop()
-        transports: list[asyncio.DatagramTransport] = []
         try:
             for bound in self._sockets:
-                transport, _ = await loop.create_datagram_endpoint(
-                    lambda: _Endpoint(self._intake), sock=bound
-                )
-                transports.append(transport)
+                loop.add_reader(bound, _Endpoint(self._intake, bound).take_turn)
             await loop.create_future()
         finally:
-            for transport in transports:
-                transport.close()
-            for bound in self._sockets[len(transports) :]:
+            for bound in self._sockets:
+                loop.remove_reader(bound)
                 bound.close()
 
 
-class _Endpoint(asyncio.DatagramProtocol):
-    """One socket."""
+class _Endpoint:
+    """One socket. It is read here, and not by the event loop: that reads on while there is more."""
 
-    def __init__(self, intake: DatagramIntake) -> None:
+    def __init__(self, intake: DatagramIntake, bound: socket.socket) -> None:
         self._intake = intake
-        self._may_send = True
+        self._socket = bound
 
-    # -- asyncio calls these ---------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transport is no subclass of asyncio's
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        self._intake.receive(data, self, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        """An answer could not be sent, to port 0 for one: who sends a datagram names any address.
-
-        Nothing is owed: a device whose answer is lost sends again.
-        """
-        self._intake.unanswered()
-
-    def pause_writing(self) -> None:
-        self._may_send = False
-
-    def resume_writing(self) -> None:
-        self._may_send = True
-
-    # -- the intake calls this -------------------------------------------------------------
+    def take_turn(self) -> None:
+        """Take in what may be in one turn of the event loop; the rest waits in the kernel."""
+        size = 0
+        for _ in range(TURN_DATAGRAMS):
+            try:
+                data, address = self._socket.recvfrom(MAX_DATAGRAM_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:  # that an earlier answer could not be delivered
+                self._intake.unanswered()
+                continue
+            self._intake.receive(data, self, address)
+            size += len(data)
+            if size >= TURN_BYTES:
+                return
 
     def answer(self, answer: bytes, address: Address) -> None:
-        """Send it, or count that it is lost: answers do not pile up in front of a full network."""
-        if self._may_send and not self._transport.is_closing():
-            self._transport.sendto(answer, address)
-        else:
+        """Send it, or count that it is lost: answers do not pile up in front of a full network.
+
+        To port 0 for one: who sends a datagram names any address. Nothing is owed: a device whose
+        answer is lost sends again.
+        """
+        try:
+            self._socket.sendto(answer, address)
+        except OSError:
             self._intake.unanswered()

@@ -1,0 +1,58 @@
+"""So much a second, and so much more at once: for a peer that may do a lot, but not without end."""
+
+BURST_S = 16
+"""Seconds of what a device may send that it may send at once."""
+MAX_NAMES = 10_000
+"""Whose allowances are kept."""
+
+
+class Allowance:
+    """What was used comes back at ``rate`` a second; at most ``burst`` can be used at once.
+
+    Times are seconds of any one clock.
+    """
+
+    __slots__ = ("_burst", "_rate", "_used", "_used_at")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._used = 0.0
+        self._used_at = 0.0
+
+    def use(self, amount: int, now: float) -> float:
+        """Use ``amount``, allowed or not; then as `wait_s`."""
+        self._used = max(0.0, self._used - self._rate * (now - self._used_at)) + amount
+        self._used_at = now
+        return max(0.0, self._used - self._burst) / self._rate
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until everything used so far will have been allowed; 0 if it is already."""
+        return max(0.0, self._used - self._rate * (now - self._used_at) - self._burst) / self._rate
+
+
+class Allowances:
+    """An allowance for each name, kept for a while after it was used, so that a device that comes
+    again does not begin anew. Names are what strangers say, so only the last ones are kept."""
+
+    def __init__(self, rate: float, burst: float, *, most: int = MAX_NAMES) -> None:
+        """A ``rate`` of 0 is no limit."""
+        self._rate = rate
+        self._burst = burst
+        self._most = most
+        self._by_name: dict[str, Allowance] = {}
+
+    def of(self, name: str) -> Allowance | None:
+        """The one for ``name``, made if there is none yet; None without a limit."""
+        if not self._rate:
+            return None
+        allowance = self._by_name.pop(name, None) or Allowance(self._rate, self._burst)
+        self._by_name[name] = allowance  # the last that was asked for is the last to be forgotten
+        if len(self._by_name) > self._most:
+            del self._by_name[next(iter(self._by_name))]
+        return allowance
+
+    def wait_s(self, name: str, now: float) -> float:
+        """As of the one for ``name``, if there is one; 0 if not."""
+        allowance = self._by_name.get(name)
+        return 0.0 if allowance is None else allowance.wait_s(now)
