@@ -1,41 +1,302 @@
-"""A session without a socket, where a real one would take too long."""
+"""A session without a socket: turns, limits and pauses, on a transport that a test can look at."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
+
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlPacket,
+    AvlRecord,
+    CommandMessage,
+    MessageType,
+    encode_imei,
+    encode_message,
+    encode_packet,
+)
+from teltonika.codecs.framing import encode_frame
 from teltonika.server.addresses import Peer
+from teltonika.server.allowance import Allowance
+from teltonika.server.authority import Admission
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
-from teltonika.server.session import Pause, Session
+from teltonika.server.session import TURN_EVENTS, Pause, Session
+
+IMEI = "356307042441013"
+CODEC = AVL_CODECS.by_name("8")
+PACKET = encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)])
+EMPTY = encode_packet(CODEC, [])
+WRONG_CRC = PACKET[:-1] + bytes((PACKET[-1] ^ 1,))
+SKIPPED = encode_frame(b"\x0c\x01\x77\x00\x00\x00\x01x\x01")  # a type that there is not
+EMPTY_TEXT = encode_message(CommandMessage(0x0C, MessageType.RESPONSE, b""))
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written, and whether it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read = True
+        self.written = b""
+        self.ended = ""
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.ended = "closed"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+
+class Publisher:
+    """In the publisher's place: keeps packets until the test confirms them."""
+
+    is_full = False
+    largest_share = 1 << 30
+
+    def __init__(self) -> None:
+        self.packets: list[AvlPacket] = []
+
+    def open(self, session: Session, imei: str, read_at: float) -> None:
+        session.current()
+
+    def submit(self, session: Session, imei: str, packet: AvlPacket, read_at: float) -> int:
+        self.packets.append(packet)
+        return 1_000
 
 
 class Owner:
-    """What a session asks of its listener until the IMEI came; `now` is set by the test."""
+    """In the listener's place. `now` is set by the test, and turns are taken when it says so."""
 
-    def __init__(self) -> None:
-        self.settings = ServerSettings()
+    def __init__(self, **settings: Any) -> None:
+        self.settings = ServerSettings(**settings)
         self.counters = Counters()
         self.seconds = 0.0
+        self.publisher = Publisher()
+        self.admission = Admission(None, strict=False, require_luhn=False)
+        self.waiting: list[Session] = []
+        self.lines: list[str] = []
+        self.texts: list[bytes] = []
+        self.publishers: Any = self
+        self.device_bytes: Any = self
+        self.turns: Any = self
+        self.tracer: Any = self
+        self.peer_log: Any = self
+        self.commands: Any = self
+        self.imeis: frozenset[str] = frozenset()
+        self._allowance = Allowance(1_000, 10_000)
 
     def now(self) -> float:
         return self.seconds
 
-    def session_opened(self, session: Session) -> None: ...
+    def of(self, imei: str) -> Any:
+        """The publisher of a device, and the bytes that it may send."""
+        return self._parts.pop()
+
+    def say(self, level: int, address: str, event: str, **fields: object) -> None:
+        self.lines.append(event)
+
+    def received(self, session: Session, message: CommandMessage) -> None:
+        self.texts.append(message.content)
+
+    def wait(self, session: Session) -> None:
+        assert session not in self.waiting
+        self.waiting.append(session)
+
+    def take_turn(self) -> bool:
+        """Of the one that waits longest; False if nobody waits."""
+        if not self.waiting:
+            return False
+        self.waiting.pop(0).take_turn()
+        return True
+
+    def session_opened(self, session: Session) -> None:
+        self._parts: list[Any] = [self.publisher, self._allowance]
+
+    def session_identified(self, session: Session) -> None: ...
+
+    def session_unusable(self, session: Session) -> None: ...
+
+    def session_closed(self, session: Session) -> None: ...
 
 
-class Transport(asyncio.Transport):
-    def pause_reading(self) -> None: ...
+def connected(owner: Owner, imei: str | None = IMEI) -> tuple[Session, Transport]:
+    session, transport = Session(cast(Any, owner), Peer("192.0.2.1", 40_001)), Transport()
+    session.connection_made(transport)
+    if imei is not None:
+        session.data_received(encode_imei(imei))
+    return session, transport
 
-    def resume_reading(self) -> None: ...
 
-
-def test_silence_counts_from_when_the_server_reads_again() -> None:
+async def test_silence_counts_from_when_the_server_reads_again() -> None:
     owner = Owner()
-    session = Session(cast(Any, owner), Peer("192.0.2.1", 40_001))
-    session.connection_made(Transport())
+    session, _ = connected(owner, imei=None)
     session.pause(Pause.ALL_BYTES)
     assert session.waits_for_us
     owner.seconds = 3_899.0
     session.resume(Pause.ALL_BYTES)
     assert not session.waits_for_us
     assert session.last_activity == 3_899.0
+
+
+async def test_what_is_more_than_a_turn_waits_and_is_not_read_on_meanwhile() -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.data_received(PACKET * 200)
+    first = len(owner.publisher.packets)
+    assert TURN_EVENTS <= first < 100
+    assert not transport.is_read
+    assert session.waits_for_us
+    turns = 1
+    while owner.take_turn():
+        assert len(owner.publisher.packets) - first <= first + TURN_EVENTS
+        first = len(owner.publisher.packets)
+        turns += 1
+    assert len(owner.publisher.packets) == 200
+    assert turns >= 200 * len(PACKET) // 4_096
+    assert transport.is_read
+
+
+async def test_what_comes_while_the_rest_waits_is_worked_off_after_it() -> None:
+    owner = Owner()
+    session, _ = connected(owner)
+    session.data_received(PACKET * 200)
+    session.data_received(encode_packet(CODEC, [AvlRecord(7, 0, 0, 0, 0, 0, 0, 0)]))
+    while owner.take_turn():
+        pass
+    assert [p.records[0].timestamp_ms for p in owner.publisher.packets] == [1] * 200 + [7]
+
+
+async def test_the_end_of_the_connection_comes_after_what_waits() -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.data_received(PACKET * 100 + PACKET[:20])
+    assert session.eof_received()
+    assert owner.counters.violations == 0
+    while owner.take_turn():
+        pass
+    assert len(owner.publisher.packets) == 100
+    assert owner.counters.violations == 1  # half a packet
+    for _ in range(100):
+        session.confirmed(1, 1_000, 0.0)
+    assert transport.ended == "closed"
+
+
+@pytest.mark.parametrize("reason", [Pause.OWN_BYTES, Pause.ALL_BYTES, Pause.PEER_READS_NOT])
+async def test_what_waits_goes_on_when_its_pause_is_over_and_not_before(reason: Pause) -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.pause(reason)
+    session.data_received(PACKET)
+    assert not owner.publisher.packets
+    assert not owner.take_turn()
+    session.resume(reason)
+    assert owner.take_turn()
+    assert len(owner.publisher.packets) == 1
+    assert transport.is_read
+
+
+async def test_a_device_with_too_much_unconfirmed_is_worked_off_no_further() -> None:
+    owner = Owner(max_unconfirmed_session_bytes=4_096)
+    session, _ = connected(owner)
+    session.data_received(PACKET * 200)
+    while owner.take_turn():
+        pass
+    unconfirmed = len(owner.publisher.packets)
+    assert unconfirmed < 100
+    for _ in range(unconfirmed):
+        session.confirmed(1, 1_000, 0.0)
+    assert owner.take_turn()
+    assert len(owner.publisher.packets) > unconfirmed
+
+
+async def test_nothing_is_worked_off_of_what_comes_after_a_violation() -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.data_received(b"GET / HTTP/1.1\r\n" * 10_000)
+    assert not owner.take_turn()
+    assert owner.lines.count("protocol_violation") == 1
+    assert transport.ended == "closed"
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [b"\xff", WRONG_CRC, SKIPPED, EMPTY, EMPTY_TEXT],
+    ids=["pings", "wrong CRCs", "skipped frames", "packets of no records", "empty texts"],
+)
+async def test_a_flood_of_frames_that_bring_nothing_closes_and_is_counted_and_logged_once(
+    flood: bytes,
+) -> None:
+    owner = Owner(max_empty_frames=60)
+    session, transport = connected(owner)
+    for _ in range(60):
+        session.data_received(flood)
+    assert not transport.ended
+    owner.seconds = 30.0
+    for _ in range(30):
+        session.data_received(flood)
+    assert not transport.ended
+    session.data_received(flood * 10)
+    assert transport.ended == "aborted"
+    assert owner.counters.empty_frame_closes == 1
+    assert owner.lines.count("too_many_empty_frames") == 1
+    assert "device_disconnected" not in owner.lines
+
+
+async def test_a_device_that_empties_its_flash_is_no_flood() -> None:
+    owner = Owner(max_empty_frames=60)
+    session, transport = connected(owner)
+    for _ in range(10_000):
+        session.data_received(PACKET)
+        session.confirmed(1, 1_000, 0.0)
+    assert not transport.ended
+    assert len(owner.publisher.packets) == 10_000
+
+
+async def test_a_device_that_sends_too_fast_is_read_more_slowly_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = Owner()
+    timers: list[tuple[float, Callable[[], None]]] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_later", lambda delay, call: timers.append((delay, call)))
+    session, transport = connected(owner)
+    packets = 5_000 // len(PACKET)
+    for _ in range(3):
+        session.data_received(PACKET * packets)
+        while owner.take_turn():
+            pass
+        for _ in range(packets):
+            session.confirmed(1, 1_000, 0.0)
+    ((delay, speed_up),) = timers
+    assert 4.0 < delay < 5.1
+    assert not transport.is_read
+    assert session.waits_for_us
+    assert len(owner.publisher.packets) == 3 * packets
+    owner.seconds = delay
+    speed_up()
+    assert transport.is_read
+    assert owner.counters.device_rate_pauses == 1
+    assert owner.lines.count("device_slowed_down") == 1
+    monkeypatch.undo()
+
+
+async def test_a_device_that_does_not_read_its_acks_is_not_read() -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.pause_writing()
+    assert not transport.is_read
+    session.resume_writing()
+    assert transport.is_read
