@@ -1,4 +1,8 @@
-"""Standard input and output as a caller may leave them: closed, full, or no longer read."""
+"""Standard streams as a caller may leave them: closed, full, or no longer read.
+
+Output that can't be written ends a command. What it says on standard error ends nothing: that is
+written by a thread of its own, and what can't be written is left out.
+"""
 
 import errno
 import os
@@ -8,6 +12,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 
 from teltonika.cli.errors import FAILED
+from teltonika.server.queued_stream import QueuedStream, queue_standard_error
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -17,6 +22,7 @@ def standard_streams() -> Iterator[None]:
     """Run a command; if its output cannot be written, say so in one line and exit with 1."""
     _open_missing()
     _write_what_they_can()
+    queue_standard_error()
     try:
         try:
             yield
@@ -29,6 +35,18 @@ def standard_streams() -> Iterator[None]:
             raise
         discard_output()
         sys.exit(FAILED)
+
+
+@contextmanager
+def queued_output() -> Iterator[QueuedStream]:
+    """Standard output, written likewise: for a command whose work goes on without."""
+    original = sys.stdout
+    stream = sys.stdout = QueuedStream(original)
+    try:
+        yield stream
+    finally:
+        sys.stdout = original
+        stream.finish()
 
 
 def discard_output() -> None:

@@ -156,7 +156,7 @@ class Acceptor:
         except OSError as error:  # the peer is gone
             self._say(logging.DEBUG, peer, "connection_lost", error=str(error))
         except Exception:
-            log.exception("connection_failed", peer=str(peer))
+            self._say(logging.ERROR, peer, "connection_failed", exc_info=True)
         finally:
             if session is None or not session.opened:
                 connection.close()

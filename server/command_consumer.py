@@ -5,11 +5,11 @@ crash. What such a command has come to is the ledger's to say; see `CommandLedge
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
-import structlog
 from redis.exceptions import ResponseError
 
 from teltonika.server.command import (
@@ -27,8 +27,6 @@ from teltonika.server.deployment import Deployment
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink, Reply
 from teltonika.server.steps import step
-
-log = structlog.get_logger()
 
 PAGE = 100
 BLOCK_MS = 2_000
@@ -141,20 +139,14 @@ class CommandConsumer:
             done = partial(self._ending.discard, ref.entry.id)
             if found is Found.DUPLICATE:
                 self._counters.commands_duplicate += 1
-                log.warning("command_duplicate", command_id=ref.command_id, imei=ref.imei)
+                self._dispatcher.say(logging.WARNING, ref, "command_duplicate")
                 self._ledger.release(ref.entry, done)
             else:
                 self._ledger.let_go(ref, done)
 
     def _fail(self, ref: CommandRef, reason: Reason, detail: str) -> None:
         self._counters.commands_failed[reason] += 1
-        log.warning(
-            "command_failed",
-            command_id=ref.command_id,
-            imei=ref.imei,
-            reason=reason,
-            detail=detail,
-        )
+        self._dispatcher.say(logging.WARNING, ref, "command_failed", reason=reason, detail=detail)
         self._ending.add(ref.entry.id)
         done = self._ending.discard
         self._ledger.fail(ref, self._instance_id, reason, detail, lambda: done(ref.entry.id))

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-import structlog
-
 from teltonika.codecs import CommandMessage
 from teltonika.server.command import Command, CommandRef
 from teltonika.server.command_ledger import CommandLedger
@@ -23,10 +21,9 @@ from teltonika.server.command_queue import (
 )
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
+from teltonika.server.peer_log import PeerLog
 from teltonika.server.session import Session
 from teltonika.server.steps import step
-
-log = structlog.get_logger()
 
 MESSAGE_BYTES = 512
 """What a message takes until it is stored, beside its text."""
@@ -62,12 +59,14 @@ class CommandDispatcher:
         ledger: CommandLedger,
         settings: ServerSettings,
         instance_id: str,
+        peer_log: PeerLog,
         counters: Counters,
     ) -> None:
         self._sessions = sessions
         self._ledger = ledger
         self._settings = settings
         self._instance_id = instance_id
+        self._peer_log = peer_log
         self._counters = counters
         self._queues: dict[str, CommandQueue] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -141,6 +140,14 @@ class CommandDispatcher:
         source.hold(size)
         self._ledger.unasked(source.imei, message, partial(source.let_go, size))
 
+    def say(self, level: int, ref: CommandRef, event: str, **fields: object) -> None:
+        """Log something that a command is the cause of.
+
+        All who publish on its stream share the lines that one peer may cause.
+        """
+        names = {"command_id": ref.command_id, "imei": ref.imei}
+        self._peer_log.say(level, ref.entry.stream, event, **names, **fields)
+
     def stop(self, settled: Callable[[str], None]) -> None:
         """The server stops: commands end that were not written.
 
@@ -204,7 +211,7 @@ class CommandDispatcher:
             return
         assert end.reason is not None
         self._counters.commands_failed[end.reason] += 1
-        log.info("command_failed", imei=ref.imei, command_id=ref.command_id, reason=end.reason)
+        self.say(logging.INFO, ref, "command_failed", reason=end.reason)
         self._ledger.fail(ref, self._instance_id, end.reason, end.detail, done)
 
     def _settle(self, imei: str) -> None:

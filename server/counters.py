@@ -89,6 +89,8 @@ class Counters(msgspec.Struct):
     """Connections that were closed for too many frames that bring nothing."""
     log_lines_left_out: int = 0
     """Lines that peers caused beyond what each may in a minute."""
+    log_lines_dropped: int = 0
+    """Lines of the process's log that could not be written, as of when somebody looked last."""
     redis_failures: int = 0
     commands_received: int = 0
     """Commands that were taken from the stream for the first time."""

@@ -26,6 +26,7 @@ from teltonika.server.health import LoopWatch, Readiness
 from teltonika.server.heartbeat import Heartbeat
 from teltonika.server.janitor import Janitor
 from teltonika.server.listener import Listener
+from teltonika.server.logs import lines_dropped
 from teltonika.server.metrics_families import Build, Queue, Seen, Vitals
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
@@ -141,6 +142,7 @@ class Instance:
             await self._run(stop, lambda tcp, udp: on_listening(Ports(tcp, udp, metrics)))
         self._listener.peer_log.flush()
         self._listener.tracer.flush()
+        self._counters.log_lines_dropped = lines_dropped()
         log.info("stopped", **dict(self._counters.as_fields()))
 
     async def _run(
@@ -212,6 +214,7 @@ class Instance:
             },
             is_draining=listener.draining,
         )
+        self._counters.log_lines_dropped = lines_dropped()
         return Seen(self._counters, vitals, self._build)
 
     async def _work(self, stop: asyncio.Event, started_ms: int) -> None:

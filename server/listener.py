@@ -1,6 +1,7 @@
 """All connections of an instance: knows each one."""
 
 import asyncio
+import logging
 
 import structlog
 
@@ -30,6 +31,8 @@ from teltonika.server.udp import UdpPort
 log = structlog.get_logger()
 
 WATCH_PERIOD_S = 1.0
+ALL = "all devices"
+"""In place of an address, for lines that devices cause together."""
 _STOPS = "server stops"
 
 
@@ -107,7 +110,9 @@ class Listener:
             settings.max_packet_size,
             self._traced_devices_changed,
         )
-        self.commands = CommandDispatcher(self._by_imei, ledger, settings, instance_id, counters)
+        self.commands = CommandDispatcher(
+            self._by_imei, ledger, settings, instance_id, self.peer_log, counters
+        )
         self._datagrams = DatagramIntake(
             settings,
             self.publishers,
@@ -271,7 +276,8 @@ class Listener:
 
     def _pause(self, publisher: Publisher) -> None:
         self.counters.backpressure_pauses[Unconfirmed.ALL] += 1
-        log.warning("backpressure", unconfirmed_packets=publisher.unconfirmed_packets)
+        unconfirmed = publisher.unconfirmed_packets
+        self.peer_log.say(logging.WARNING, ALL, "backpressure", unconfirmed_packets=unconfirmed)
         for session in self._sessions:
             if session.publisher is publisher or self.publishers.are_full:
                 session.pause(Pause.ALL_BYTES)

@@ -343,6 +343,11 @@ FAMILIES: tuple[Family[Seen], ...] = (
         lambda c: c.janitor_commands_ended,
     ),
     _counters("limit_hits_total", "How often a limit bit, by its option.", ("limit",), _limits),
+    _counter(
+        "log_lines_dropped_total",
+        "Log lines that could not be written: standard error is full, broken or not read.",
+        lambda c: c.log_lines_dropped,
+    ),
     _gauge("draining", "1 while the server stops.", lambda vitals: vitals.is_draining),
     _histogram(
         "event_loop_lag_seconds",

@@ -61,8 +61,8 @@ def run_worker(run: Runner) -> int:
     os.close(nothing)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    configure_logs(setup.log_format, setup.log_level)
     structlog.contextvars.bind_contextvars(worker=setup.number)
+    configure_logs(setup.log_format, setup.log_level)
     return run(_Worker(setup).run(end))
 
 

@@ -73,7 +73,9 @@ class Parts:
             given_settings,
             self.publishers,
             Admission(None, strict=False, require_luhn=given_settings.require_luhn),
-            CommandDispatcher({}, ledger, given_settings, "here", self.counters),
+            CommandDispatcher(
+                {}, ledger, given_settings, "here", PeerLog(1, self.counters), self.counters
+            ),
             PeerLog(1, self.counters),
             self.counters,
             Tracer(deployment_of(redis_url), keys, "here", MAX_PACKET_SIZE, lambda: None),

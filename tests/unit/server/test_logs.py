@@ -8,9 +8,24 @@ from typing import Any
 import pytest
 import structlog
 
-from teltonika.server.logs import LogFormat, LogLevel, configure_logs
+from teltonika.server import logs
+from teltonika.server.logs import LogFormat, LogLevel, lines_dropped
+from teltonika.server.queued_stream import QueuedStream
 
 ReadLines = Callable[[], list[dict[str, Any]]]
+
+
+_streams: list[QueuedStream] = []
+
+
+def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
+    _streams.append(logs.configure_logs(log_format, level))
+
+
+def captured(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was logged since the last call, once all of it is written."""
+    assert _streams[-1].finish(60)
+    return capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +39,10 @@ def _logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> ReadLines:
-    """What was logged since the last call, each line read as JSON; standard output is empty."""
+    """What was logged since the last call, each line read as JSON."""
 
     def read() -> list[dict[str, Any]]:
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        return [json.loads(line) for line in captured.err.splitlines()]
+        return [json.loads(line) for line in captured(capsys).splitlines()]
 
     return read
 
@@ -82,7 +95,7 @@ def test_a_person_gets_text_without_colours_where_there_is_no_terminal(
 ) -> None:
     configure_logs(LogFormat.CONSOLE, LogLevel.INFO)
     structlog.get_logger().info("device_connected", imei="356307042441013")
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = captured(capsys).splitlines()
     assert "device_connected" in line
     assert "imei=356307042441013" in line
     assert "\x1b" not in line
@@ -97,7 +110,7 @@ def test_what_a_device_says_is_not_obeyed_by_a_terminal(
     configure_logs(LogFormat.CONSOLE, LogLevel.INFO)
     structlog.get_logger().info("unsolicited_message", text=said)
     logging.getLogger("asyncio").warning("came: %s", said)
-    first, second = capsys.readouterr().err.splitlines()
+    first, second = captured(capsys).splitlines()
     assert f"text={said!r}" in first
     assert first.isprintable()
     assert second.isprintable()
@@ -111,6 +124,60 @@ def test_a_traceback_for_a_person_has_no_values_in_it(capsys: pytest.CaptureFixt
             int("broken" if password else "")
         except ValueError:
             log.exception("failed")
-    told = capsys.readouterr().err
+    told = captured(capsys)
     assert told.count("ValueError: invalid literal") == 2
     assert password not in told
+
+
+class _Unprintable:
+    def __repr__(self) -> str:
+        raise LookupError("a bug of ours")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_a_line_that_cannot_be_rendered_stops_nobody_and_is_reported(
+    log_format: LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(log_format, LogLevel.INFO)
+    structlog.get_logger().info("device_connected", imei=_Unprintable())
+    logging.getLogger("asyncio").warning("%s", _Unprintable())
+    logging.getLogger("asyncio").warning("%d", "of a wrong type")
+    assert lines_dropped() == 3
+    told = captured(capsys)
+    assert "log_lines_dropped" in told
+    assert "Traceback" not in told
+    assert "device_connected" not in told
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("odd")])
+def test_what_cannot_be_written_is_counted_and_reported_when_writing_works_again(
+    error: Exception, lines: ReadLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logs(LogFormat.JSON, LogLevel.INFO)
+
+    def fail(_: str) -> int:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_streams[-1].stream, "write", fail)
+        for log in (structlog.get_logger(), logging.getLogger("asyncio")):
+            log.warning("lost")
+        assert _streams[-1].finish(60)
+    assert lines_dropped() == 2
+    structlog.get_logger().warning("there again")
+    there, report = lines()
+    assert there["event"] == "there again"
+    assert (report["event"], report["lines"]) == ("log_lines_dropped", 2)
+    assert str(error).removeprefix("[Errno 28] ") in report["reason"]
+    assert report["level"] == "warning"
+    assert "timestamp" in report
+
+
+def test_the_report_names_the_worker_as_every_line_does(lines: ReadLines) -> None:
+    with structlog.contextvars.bound_contextvars(worker=2):
+        configure_logs(LogFormat.JSON, LogLevel.INFO)
+    _streams[-1].drop(1, "for a test")
+    (report,) = lines()
+    assert report["worker"] == 2
