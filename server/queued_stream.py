@@ -168,7 +168,7 @@ class QueuedStream(io.TextIOBase):
         dropped = self.lines_dropped
         try:
             line = self.report(dropped - self._reported, self.drop_reason) + "\n"
-        except Exception as error:  # noqa: BLE001 - the thread goes on
+        except Exception as error:
             line = f"{_missing(dropped - self._reported, str(error))}\n"
         if self._write(line.encode(self._encoding, self.errors), counts=False):
             self._reported = dropped
@@ -181,7 +181,7 @@ class QueuedStream(io.TextIOBase):
                 self.stream.flush()
             else:
                 self._write_to(self._fd, b"\n" + data if self._line_is_cut else data)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends nothing
+        except Exception as error:  # whatever it is, it ends nothing
             if counts:
                 self._count_dropped(_lines_in(data), _reason(error))
             return False

@@ -40,7 +40,9 @@ class ServerProcess:
         *options: str,
         redis_url: str | None = None,
         program: tuple[str, ...] = PROGRAM,
+        stderr: int | None = None,
     ) -> None:
+        """``stderr``: a descriptor in place of the file of its log."""
         self.data_dir = data_dir
         self._probes = 0
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,9 @@ class ServerProcess:
         if redis_url is not None:
             command += ["--redis", redis_url]
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=stderr or log, text=True
+            )
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
         if not self.line:
