@@ -37,6 +37,8 @@ def events() -> dict[str, set[str]]:
                 for event in _events_of(node):
                     found.setdefault(event, set()).add(file.name)
     found["listening"] = {"app.py"}  # logged from its fields
+    found["listening_not_printed"] = {"serve_until_signal.py"}
+    found["log_lines_dropped"] = {"logs.py"}  # rendered, and not logged
     return found
 
 

@@ -184,3 +184,19 @@ def test_half_a_handshake_ten_thousand_times_leaves_nothing_behind(
     counted = stopped(server)
     assert counted["violations"] == 10_000
     assert len(server.log()) < 50
+
+
+def test_commands_that_fail_do_not_fill_the_log(start_server: StartServer) -> None:
+    server = start_server("--log-lines-per-peer", "5")
+    names = [f"failing {number}" for number in range(40)]
+    for number, name in enumerate(names):
+        imei = IMEI if number % 2 else "no IMEI"  # not connected, or invalid
+        server.publish(name, imei=imei)
+        server.publish(name, imei=imei)  # a duplicate
+    server.statuses(*names)
+    server.all_taken()
+    assert stopped(server)["commands_duplicate"] == 40
+    told = [*server.logged("command_failed"), *server.logged("command_duplicate")]
+    assert len(told) == 5
+    (left_out,) = server.logged("log_lines_left_out")
+    assert (left_out["address"], left_out["lines"]) == (server.outbound, 40 + 40 + 1 - 5)

@@ -289,7 +289,7 @@ class _Here(ServerProcess):
 TALKING_COMMANDS = {
     "emulate": ("emulate", "--imei", IMEI, "--port", "{port}", "--records", "5", "--json"),
     "fleet": ("emulate", "--count", "2", "--port", "1", "--give-up-after", "1", "--json"),
-    "conform": ("conform", "127.0.0.1:{port}", "--json", "--timeout", "2", "--case", "handshake"),
+    "conform": ("conform", "127.0.0.1:{port}", "--timeout", "2", "--case", "handshake"),
     "send": ("send", UNKNOWN, "getinfo", "--redis", "{redis}", "--json"),
     "tail": ("tail", "--since", "1h", "--count", "1", "--redis", "{redis}", "--json"),
 }
