@@ -21,6 +21,7 @@ from teltonika.server.counters import Counters
 from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.keys import Keys
+from teltonika.server.peer_log import PeerLog
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
 
@@ -33,7 +34,7 @@ class Devices(CommandDispatcher):
     """Takes what the consumer hands on, and does nothing about it."""
 
     def __init__(self, ledger: CommandLedger, counters: Counters) -> None:
-        super().__init__({}, ledger, ServerSettings(), "here", counters)
+        super().__init__({}, ledger, ServerSettings(), "here", PeerLog(0, counters), counters)
         self.held: dict[str, Command] = {}
         self._added: asyncio.Queue[tuple[Command, bool]] = asyncio.Queue()
 
