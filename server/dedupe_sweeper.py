@@ -43,7 +43,7 @@ class DedupeSweeper:
         return int(seconds) // SECONDS_A_DAY
 
     async def _sweep_once(self, day: int) -> None:
-        done = await self._writer.call("GETSET", self._keys.dedupe_swept, day)
+        done = await self._writer.call("SET", self._keys.dedupe_swept, day, "GET")
         if done is None or int(cast(bytes, done)) < day:
             await self.sweep(day)
 

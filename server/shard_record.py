@@ -53,13 +53,25 @@ async def check_shards(redis: Deployment, keys: Keys, *, reshard: bool) -> None:
         await links.close()
 
 
+async def shards_there(links: Links, keys: Keys) -> int:
+    """What is recorded, or what a server that starts records. Raises WrongShardsError."""
+    recorded = await links.execute("GET", keys.shards_recorded)
+    if recorded is None:
+        return await _unrecorded(links, keys)
+    return keys.with_recorded_shards(cast(bytes, recorded)).stream_shards
+
+
+async def _unrecorded(links: Links, keys: Keys) -> int:
+    """There may have been a server that recorded nothing."""
+    has_one = await links.execute("EXISTS", keys.with_shards(1).shards[0].dedupe)
+    return 1 if has_one else keys.stream_shards
+
+
 async def _recorded(links: Links, keys: Keys) -> int:
     """What is recorded, by now at the latest."""
     recorded = await links.execute("GET", keys.shards_recorded)
     if recorded is None:
-        # there may have been a server that recorded nothing
-        has_one = await links.execute("EXISTS", keys.with_shards(1).shards[0].dedupe)
-        number = 1 if has_one else keys.stream_shards
+        number = await _unrecorded(links, keys)
         await links.execute("SET", keys.shards_recorded, number, "NX")
         recorded = await links.execute("GET", keys.shards_recorded)
     return keys.with_recorded_shards(cast(bytes, recorded)).stream_shards

@@ -14,7 +14,8 @@ for i = 3, #ARGV, 3 do
     redis.call('HSET', registry, imei, instance)
     redis.call('HSET', since, imei, ms)
   elseif operation == 'restore' then
-    if redis.call('HSETNX', registry, imei, instance) == 1 then
+    if not redis.call('HGET', registry, imei) then
+      redis.call('HSET', registry, imei, instance)
       redis.call('HSET', since, imei, ms)
     end
   elseif redis.call('HGET', registry, imei) == instance then

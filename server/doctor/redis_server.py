@@ -1,6 +1,7 @@
 """What a Redis promises, has room for, and lets this user do."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from typing import cast
 from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError, ResponseError
 
 from teltonika.server.config import ServerSettings
-from teltonika.server.deployment import Cluster, Place, deployment_of
+from teltonika.server.deployment import Cluster, Deployment, Place, deployment_of
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
 from teltonika.server.doctor.rights import check_rights
 from teltonika.server.durability import (
@@ -20,12 +21,14 @@ from teltonika.server.durability import (
     why_never_on_disk,
     why_too_few_replicas,
 )
-from teltonika.server.errors import RedisUnavailableError
+from teltonika.server.errors import RedisUnavailableError, WrongShardsError
 from teltonika.server.keys import ShardKeys
+from teltonika.server.links import Links
 from teltonika.server.redis_check import CHECK_TIMEOUT_S, KeyGroups, check_keys, places_of
 from teltonika.server.redis_link import RedisLink, open_link
 from teltonika.server.redis_url import redacted_url
 from teltonika.server.refusals import in_words
+from teltonika.server.shard_record import shards_there
 
 RECOMMENDED = (7, 2)
 """Since then a client can wait for a write to be on disk."""
@@ -56,6 +59,28 @@ async def check_redis(
         await _check_place(place, keys, settings, tell)
     if isinstance(redis, Cluster):
         tell(await check_spread(redis, settings.keys.shards))
+    with contextlib.suppress(TimeoutError, RedisError, OSError):  # it is told of the place
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            tell(await _check_recorded(redis, settings))
+
+
+async def _check_recorded(redis: Deployment, settings: ServerSettings) -> Finding:
+    """Whether the telemetry is in as many shards as are asked for."""
+    links, wanted = Links(redis), settings.keys.stream_shards
+    try:
+        there = await shards_there(links, settings.keys)
+    except WrongShardsError as error:
+        return failure("stream-shards", str(error), "mend or delete that key")
+    finally:
+        await links.close()
+    found = f"telemetry is in {there} stream{'' if there == 1 else 's'}"
+    if there == wanted or settings.reshard:
+        return ok("stream-shards", found)
+    return failure(
+        "stream-shards",
+        f"{found}, and --stream-shards is {wanted}: a server would not start",
+        f"use --stream-shards {there}, or --reshard once after every server has stopped",
+    )
 
 
 async def check_spread(cluster: Cluster, shards: Sequence[ShardKeys]) -> Finding:
@@ -102,7 +127,8 @@ async def _check(
     tell: Callable[[Finding], None],
 ) -> None:
     started = time.perf_counter()
-    await link.execute("PING")
+    with contextlib.suppress(NoPermissionError):  # the rights say so
+        await link.execute("PING")
     answered_ms = (time.perf_counter() - started) * 1000
     tell(ok("redis", f"{redacted_url(url)} answers in {answered_ms:.1f} ms"))
     info = await _info(link)

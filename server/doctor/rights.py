@@ -1,7 +1,8 @@
 """What the server does in Redis, and whether this user may (ACL).
 
-Redis looks at a user's rights when it queues a command of a transaction. So every command is queued
-with the server's own keys, and the transaction then given up: nothing is executed.
+Redis looks at a user's rights before it looks at what a command says. So every command is given,
+with the server's own keys, in a form that changes nothing: it only reads, or names a field that
+nothing has, or Redis refuses an argument of it. Only the right to the command itself is needed.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from teltonika.server.redis_url import Kind, parse_redis_url
 
 
 class Use(NamedTuple):
-    """A command as the server gives it, and whether the server is of use without."""
+    """A command with the server's keys, harmless as it is, and whether the server works without."""
 
     words: tuple[str, ...]
     needed: bool = True
@@ -32,38 +33,67 @@ class Use(NamedTuple):
 
 ANY = "*"
 """For what has a key of its own: an instance cleans up after others, too, and only a pattern that
-allows all of their keys allows this one."""
+allows all of their keys allows this one. No instance and no command is called so."""
+NO_FIELD = "teltonika-doctor"
+"""No device, instance or command is called so."""
+NOT_AN_ID = "x"
+"""Redis refuses it as the id of an entry."""
 
 
 def uses(settings: ServerSettings) -> list[Use]:
     """Every command that a server with these settings gives, also those of its scripts."""
     keys = settings.keys
     found = [
+        *(("EXISTS", key) for key in _asked_for_at_the_start(keys)),
         *_telemetry(keys),
         *_commands(keys),
         *_registry(keys),
         ("TIME",),
-        ("SCRIPT", "LOAD", "return 0"),
+        ("SCRIPT", "LOAD", "("),
     ]
-    if settings.authority is Authority.ALLOW_LIST:
-        found += [("SSCAN", keys.allowed, "0"), ("SUBSCRIBE", keys.allowed_changed)]
-    if settings.durability is Durability.REPLICA:
-        found.append(("WAIT", "0", "1"))
-    elif settings.durability is not Durability.MEMORY:
-        found.append(("WAITAOF", "0", "0", "1"))
-    if settings.redis_url is not None and parse_redis_url(settings.redis_url).kind is Kind.CLUSTER:
-        found += [("CLUSTER", "SLOTS"), ("ASKING",)]
     better = [("INFO",), ("CLIENT", "ID"), ("CLIENT", "KILL", "ID", "0")]
     better.append(("CONFIG", "GET", "appendonly"))
     better += [("SSCAN", keys.traced, "0"), ("PUBLISH", keys.traced_frames(ANY), "")]
-    return [*map(Use, found), *(Use(words, needed=False) for words in better)]
+    (better if settings.metrics_port is None else found).append(("PING",))
+    match settings.durability:
+        case Durability.REPLICA:
+            found += [("WAIT", "0", "1"), ("INFO", "replication")]
+        case Durability.FSYNC:
+            found.append(("WAITAOF", "0", "0", "1"))
+        case None:  # what cannot be waited for is not promised
+            better.append(("WAITAOF", "0", "0", "1"))
+    if settings.reshard:
+        found.append(("HKEYS", keys.runs))
+    if settings.redis_url is not None and parse_redis_url(settings.redis_url).kind is Kind.CLUSTER:
+        found += [("CLUSTER", "SLOTS"), ("ASKING",)]
+    if settings.authority is Authority.ALLOW_LIST:
+        found.append(("SSCAN", keys.allowed, "0"))
+    uses = [*map(Use, found), *(Use(words, needed=False) for words in better)]
+    if settings.authority is Authority.ALLOW_LIST:  # the last: then the connection only listens
+        uses.append(Use(("SUBSCRIBE", keys.allowed_changed)))
+    return uses
+
+
+def _asked_for_at_the_start(keys: Keys) -> list[str]:
+    """The pattern that all commands' keys have allows the one that begins them, too."""
+    begins_commands = keys.command("")
+    return [key for group in keys.together(ANY) for key in group if key != begins_commands]
+
+
+def _entry(stream: str) -> tuple[str, ...]:
+    return ("XADD", stream, "MAXLEN", "~", "1", NOT_AN_ID, "ts", "")
+
+
+def _field(key: str) -> tuple[str, ...]:
+    """A field, and one without a value."""
+    return ("HSET", key, NO_FIELD, "", NO_FIELD)
 
 
 def _telemetry(keys: Keys) -> list[tuple[str, ...]]:
     return [
         *(command for shard in keys.shards for command in _of_shard(shard)),
-        ("XADD", keys.messages, "MAXLEN", "~", "1", "*", "ts", ""),
-        ("SET", keys.shards_recorded, "1", "NX"),
+        _entry(keys.messages),
+        ("SET", keys.shards_recorded, "1", "NX", "EX", "0"),
         ("GET", keys.shards_recorded),
         ("EXISTS", keys.with_shards(1).shards[0].dedupe),
     ]
@@ -72,14 +102,12 @@ def _telemetry(keys: Keys) -> list[tuple[str, ...]]:
 def _of_shard(shard: ShardKeys) -> list[tuple[str, ...]]:
     return [
         ("EVALSHA", "0" * 40, "2", shard.telemetry, shard.dedupe),
-        ("XADD", shard.telemetry, "MAXLEN", "~", "1", "*", "ts", ""),
-        ("EXISTS", shard.telemetry),
-        ("EXISTS", shard.dedupe),
-        ("HGET", shard.dedupe, "0"),
-        ("HSET", shard.dedupe, "0", ""),
-        ("HDEL", shard.dedupe, "0"),
+        _entry(shard.telemetry),
+        ("HGET", shard.dedupe, NO_FIELD),
+        _field(shard.dedupe),
+        ("HDEL", shard.dedupe, NO_FIELD),
         ("HSCAN", shard.dedupe, "0"),
-        ("GETSET", shard.dedupe_swept, "0"),
+        ("SET", shard.dedupe_swept, "0", "GET", "EX", "0"),
     ]
 
 
@@ -87,17 +115,16 @@ def _commands(keys: Keys) -> list[tuple[str, ...]]:
     outbound, command = keys.outbound(ANY), keys.command(ANY)
     return [
         ("EVALSHA", "0" * 40, "2", keys.responses, command),
-        ("XADD", keys.responses, "MAXLEN", "~", "1", "*", "ts", ""),
-        ("HMGET", command, "state"),
-        ("HSET", command, "state", ""),
-        ("EXPIRE", command, "1"),
-        ("XGROUP", "CREATE", outbound, GROUP, "0", "MKSTREAM"),
-        ("XREADGROUP", "GROUP", GROUP, "0", "STREAMS", outbound, ">"),
-        ("XACK", outbound, GROUP, "0-1"),
-        ("XDEL", outbound, "0-1"),
-        ("XRANGE", outbound, "-", "+"),
+        _entry(keys.responses),
+        ("HMGET", command, NO_FIELD),
+        _field(command),
+        ("EXPIRE", command, "no number"),
+        ("XGROUP", "CREATE", outbound, GROUP, NOT_AN_ID, "MKSTREAM"),
+        ("XREADGROUP", "GROUP", GROUP, "0", "STREAMS", outbound, NOT_AN_ID),
+        ("XACK", outbound, GROUP, NOT_AN_ID),
+        ("XDEL", outbound, NOT_AN_ID),
+        ("XRANGE", outbound, NOT_AN_ID, NOT_AN_ID),
         ("XLEN", outbound),
-        ("EXISTS", outbound),
         ("DEL", outbound),
     ]
 
@@ -107,22 +134,20 @@ def _registry(keys: Keys) -> list[tuple[str, ...]]:
     of_all = (keys.registry, keys.connected_since, keys.runs)
     return [
         ("EVALSHA", "0" * 40, "3", *of_all),
-        *(("HSET", key, "0", "") for key in of_all),
-        *(("HDEL", key, "0") for key in of_all),
-        ("HGET", keys.registry, "0"),
-        ("HGET", keys.runs, "0"),
-        ("HSETNX", keys.registry, "0", ""),
+        *map(_field, of_all),
+        *(("HDEL", key, NO_FIELD) for key in of_all),
+        ("HGET", keys.registry, NO_FIELD),
+        ("HGET", keys.runs, NO_FIELD),
         ("HSCAN", keys.registry, "0"),
         ("HGETALL", keys.runs),
-        ("SET", heartbeat, "", "EX", "1"),
+        ("SET", heartbeat, "", "EX", "0"),
         ("GET", heartbeat),
-        ("EXISTS", heartbeat),
         ("DEL", heartbeat),
     ]
 
 
-OF_THE_CONNECTION = ("client|setinfo", "select", "ping", "multi", "discard")
-"""What redis-py says when it connects, what `/readyz` asks, and what `check_rights` needs."""
+OF_THE_CONNECTION = ("client|setinfo", "select")
+"""What redis-py says when it connects."""
 
 
 def least_rules(settings: ServerSettings) -> list[str]:
@@ -135,15 +160,10 @@ def least_rules(settings: ServerSettings) -> list[str]:
 
 
 async def check_rights(link: RedisLink, settings: ServerSettings) -> Finding:
-    """Which of the commands this user may not give. Raises RedisError or OSError for the link."""
-    try:
-        await link.execute("MULTI")
-    except NoPermissionError:
-        return warning(
-            "rights",
-            "they cannot be looked at: this user may not give MULTI",
-            "allow +multi +discard for this check",
-        )
+    """Which of the commands this user may not give. The link may be of no other use afterwards.
+
+    Raises RedisError or OSError for the link.
+    """
     forbidden: list[tuple[Use, str]] = []
     wanted = uses(settings)
     for use in wanted:
@@ -152,8 +172,7 @@ async def check_rights(link: RedisLink, settings: ServerSettings) -> Finding:
         except NoPermissionError as error:
             forbidden.append((use, str(error)))
         except ResponseError:
-            pass  # it may not stand in a transaction, or this Redis does not know it
-    await link.execute("DISCARD")
+            pass  # it may: this is said of the arguments, or of what this Redis can do
     if not forbidden:
         return ok("rights", f"this user may give all {len(wanted)} commands")
     told = ", ".join(dict.fromkeys(use.named for use, _ in forbidden))
@@ -190,7 +209,7 @@ _CONTAINERS = ("client", "cluster", "config", "script", "xgroup")
 _ON_CHANNELS = ("PUBLISH", "SUBSCRIBE")
 _WITHOUT_KEY = (
     *_ON_CHANNELS,
-    *("ASKING", "CLIENT", "CLUSTER", "CONFIG", "INFO", "SCRIPT", "TIME", "WAIT", "WAITAOF"),
+    *("ASKING", "CLIENT", "CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "WAIT", "WAITAOF"),
 )
 
 

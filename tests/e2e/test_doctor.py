@@ -1,8 +1,10 @@
 """`teltonika doctor`: each thing that a new operator gets wrong, made wrong and found."""
 
+import contextlib
 import json
 import os
 import resource
+import select
 import socket
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from own_valkey import OwnValkey
 from serving import IMEI, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 from small_disk import NoSmallDiskError, small_disk
 
-from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
+from teltonika.codecs import AVL_CODECS, AvlRecord, encode_imei, encode_packet
 from teltonika.server import ServerSettings
 from teltonika.server.authority import Authority
 from teltonika.server.doctor.rights import Use, least_rules, right_to, uses
@@ -86,6 +88,27 @@ def test_nothing_is_wrong_with_a_redis_that_is_as_it_should_be(redis_url: str) -
     assert {outcome(found, check) for check in about_redis} == {"ok"}
     assert found["append-only-file"]["found"] == "appendonly yes, appendfsync always"
     assert outcome(found, "clock") == outcome(found, "port") == "ok"
+
+
+def test_it_changes_nothing_of_what_a_server_has_written(
+    valkey: OwnValkey, start_server: StartServer
+) -> None:
+    client = valkey.start()
+    server = start_server("--instance-id", "gate", redis_url=valkey.url)
+    server.publish("waits")
+    with BareDevice(server.port) as device:
+        device.send(PACKET)
+        assert device.acknowledged() == 1
+        device.answer(device.command())
+        assert server.ending("waits") == ("responded", None)
+    server.kill()
+    client.persist("instance:heartbeat:gate")
+    before = {key: client.dump(key) for key in client.scan_iter()}
+    assert "telemetry:teltonika" in before
+    found = doctor("--authority", "allow-list", redis=valkey.url)
+    assert outcome(found, "rights") == "ok"
+    assert {key: client.dump(key) for key in client.scan_iter()} == before
+    client.close()
 
 
 def test_it_changes_nothing(valkey: OwnValkey, tmp_path: Path) -> None:
@@ -217,6 +240,7 @@ def of_user(url: str, name: str) -> str:
     return url.replace("unix://", f"unix://{name}@")
 
 
+PACKET = encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
 ALLOW_LIST = ServerSettings(authority=Authority.ALLOW_LIST)
 
 
@@ -238,7 +262,7 @@ def test_with_just_these_rights_a_server_does_all_its_work(
     server.redis.close()
     server.redis = client  # joe may not look
     with BareDevice(server.port) as device:
-        device.send(encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)]))
+        device.send(PACKET)
         assert device.acknowledged() == 1
         server.publish("c1")
         device.answer(device.command())
@@ -248,6 +272,79 @@ def test_with_just_these_rights_a_server_does_all_its_work(
     refused = [line for line in server.log() if "permission" in str(line).lower()]
     assert refused == []
     assert client.info("errorstats").get("errorstat_NOPERM") is None
+
+
+RULES = {
+    "ping only": ("allkeys", "allchannels", "+ping"),
+    "read only": ("allkeys", "allchannels", "+@read"),
+    "read only and the connection's": ("allkeys", "allchannels", "+@read", "+@connection"),
+    "all but transactions": ("allkeys", "allchannels", "+@all", "-multi", "-exec", "-discard"),
+    "all but what tells of Redis": ("allkeys", "allchannels", "+@all", "-info", "-config", "-ping"),
+    "all but waiting for the disk": ("allkeys", "allchannels", "+@all", "-waitaof"),
+    "all but scripts": ("allkeys", "allchannels", "+@all", "-@scripting"),
+    "all but EXISTS": ("allkeys", "allchannels", "+@all", "-exists"),
+    "nothing but keys": ("allkeys", "allchannels"),
+    "other keys": ("+@all", "~other:*", "allchannels"),
+    "keys to read": ("+@all", "%R~*", "allchannels"),
+    "the least": tuple(least_rules(ServerSettings())),
+}
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["new", "used"])
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_doctor_fails_exactly_where_a_server_would_not_work(
+    rules: tuple[str, ...], recorded: bool, valkey: OwnValkey, tmp_path: Path
+) -> None:
+    client = valkey.start()
+    if recorded:  # then a server needs to write nothing before it listens
+        client.set("telemetry:teltonika:shards", 1)
+    client.execute_command("ACL SETUSER", "joe", "on", "nopass", *rules)
+    url = of_user(valkey.url, "joe")
+    is_failure = "failure" in {
+        finding["outcome"]
+        for check, finding in doctor(redis=url).items()
+        if check in ("redis", "rights", "cluster", "stream-shards", "redis-connection")
+    }
+    assert is_failure is not server_works(url, tmp_path)
+    client.close()
+
+
+WORKS_ON = ("redis_connections_not_ended", "redis_config_unknown", "redis_is_weak")
+"""Log events of a server that is not permitted something, and works without."""
+
+
+def server_works(url: str, directory: Path) -> bool:
+    """Whether it starts and acknowledges; else it says that Redis does not permit it."""
+    options = ("--redis", url, "--instance-id", "gate", "--log-format", "json")
+    with (
+        subprocess.Popen(
+            [TELTONIKA, "serve", "--host", "127.0.0.1", "--port", "0", *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=directory,
+            bufsize=0,  # a line that is buffered would not be selected
+        ) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        assert process.stderr is not None
+        stack.callback(process.kill)
+        sources: list[Any] = [process.stderr]
+        while True:
+            readable, _, _ = select.select(sources, [], [], 60)
+            assert readable, "the server neither acknowledges nor says why not"
+            if process.stderr not in readable:
+                assert sources[1].recv(1) == b"\x01"
+                sources[1].setblocking(True)
+                return bool(sources[1].recv(4) == b"\0\0\0\1")
+            line = process.stderr.readline().decode()
+            if '"listening"' in line:
+                device = stack.enter_context(BareDevice(json.loads(line)["port"], None))
+                device.send(encode_imei(IMEI) + PACKET)
+                sources.append(device.socket)
+            elif not any(f'"event": "{event}"' in line for event in WORKS_ON) and (
+                not line or "permission" in line
+            ):
+                return False
 
 
 @pytest.mark.parametrize("use", uses(ALLOW_LIST), ids=lambda use: use.named)
@@ -267,7 +364,7 @@ def test_a_right_that_is_missing_is_named(use: Use, shared_valkey: OwnValkey) ->
 
 def test_what_the_advice_says_is_what_is_needed(valkey: OwnValkey) -> None:
     client = valkey.start()
-    bare = ("+ping", "+multi", "+discard", "resetkeys", "resetchannels")
+    bare = ("+ping", "resetkeys", "resetchannels")
     client.execute_command("ACL SETUSER", "joe", "on", "nopass", "-@all", *bare)
     outcomes: list[str] = []
     for _ in range(3):  # Redis says first that a command is forbidden, then that its key is
