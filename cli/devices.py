@@ -38,13 +38,17 @@ def devices(
     try:
         client = CommandClient(url, Keys(key_prefix))
         if json:
-            for device in client.devices():
+            for device in client.devices(_tell):
                 print_json(device)
             return
-        found = sorted(client.devices(), key=lambda device: device.imei)
+        found = sorted(client.devices(_tell), key=lambda device: device.imei)
     except (RedisError, RedisClusterException) as error:
         fail(f"Redis: {in_words(error)}")
     Console().print(_table(found) if found else "No device is connected.")
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(f"teltonika: {printable(sentence)}", err=True)
 
 
 def _table(found: list[ConnectedDevice]) -> Table:

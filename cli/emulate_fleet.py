@@ -81,7 +81,7 @@ ProcessesOption: TypeAlias = Annotated[
 
 def parse_ramp(text: str) -> float:
     """`50/s`, or `50`, to devices a second; ends the command with a sentence otherwise."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(?:/s)?", text)
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(?:/s)?", text, re.ASCII)
     if match is None:
         fail(f"--ramp: {text!r} is no number of devices a second, such as 50/s", USAGE)
     return float(match[1])

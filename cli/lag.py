@@ -29,6 +29,7 @@ from teltonika.consumer.lag import GroupLag, read_lag
 from teltonika.server import ServerError
 from teltonika.server.clients import AsyncClient, close_client
 from teltonika.server.keys import Keys
+from teltonika.server.lasting_link import ANSWER_TIMEOUT_S
 from teltonika.server.refusals import FAILURES, in_words
 
 
@@ -108,8 +109,12 @@ class _Reader:
         self._group = group
 
     async def read(self, client: AsyncClient) -> list[GroupLag]:
-        keys = await keys_there(client, self._keys, self._stream_shards)
-        groups = await read_lag(client, keys)
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                keys = await keys_there(client, self._keys, self._stream_shards)
+                groups = await read_lag(client, keys)
+        except TimeoutError as error:
+            raise TimeoutError(str(error) or f"no answer in {ANSWER_TIMEOUT_S:g} s") from None
         return [one for one in groups if self._group in (None, one.group)]
 
 

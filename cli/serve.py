@@ -28,6 +28,7 @@ from teltonika.cli.shared_options import with_options_of
 from teltonika.codecs import TlsError
 from teltonika.server import ServerError, ServerSettings
 from teltonika.server.authority import Authority
+from teltonika.server.data_dir import check_instance_id
 from teltonika.server.durability import Durability
 from teltonika.server.errors import InvalidRedisUrlError
 from teltonika.server.keys import MAX_SHARDS
@@ -349,6 +350,11 @@ def serve_settings(
         fail("--host: 0.0.0.0 is every IPv4 address, :: every address", USAGE)
     if strict and authority is not Authority.ALLOW_LIST:
         fail("--strict: there is no list to be on without --authority allow-list", USAGE)
+    if instance_id is not None:
+        try:
+            check_instance_id(instance_id)
+        except ValueError as error:
+            fail(f"--instance-id: {error}", USAGE)
     if heartbeat_ttl <= heartbeat_interval:
         fail("--heartbeat-ttl: must be longer than --heartbeat-interval", USAGE)
     if tls_cert is None and (tls_key is not None or tls_client_ca is not None):

@@ -13,13 +13,19 @@ from teltonika.server.telemetry_sample import NoisyDevice, SlowDevice
 
 INSTANCES = 5
 """That are shown; the rest is counted."""
+COMPLAINTS = 3
+"""About keys that are shown; the rest is counted."""
 
 
 def top_view(overview: Overview, note: str = "") -> RenderableType:
     """``note``: what is wrong right now, in a sentence."""
     parts: list[RenderableType] = [Text(_headline(overview), style="bold")]
-    if note:
-        parts.append(Text(printable(note), style="bold red", no_wrap=True, overflow="ellipsis"))
+    told = [note] if note else []
+    told += overview.complaints[:COMPLAINTS]
+    if len(overview.complaints) > COMPLAINTS:
+        told.append(f"and {len(overview.complaints) - COMPLAINTS} more keys that cannot be read")
+    for sentence in told:
+        parts.append(Text(printable(sentence), style="bold red", no_wrap=True, overflow="ellipsis"))
     parts.append(Text(_ages(overview)))
     parts.append(_instances(overview))
     if overview.noisiest or overview.slowest:

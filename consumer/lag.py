@@ -70,7 +70,7 @@ async def _groups(client: AsyncClient, stream: str) -> list[_Group]:
         rows = await answer_to(client.xinfo_groups(stream))
     except ResponseError as error:
         if "no such key" not in str(error):
-            raise
+            raise type(error)(f"{stream}: {error}") from None
         return []
     return [_Group(row["name"], _text(row["last-delivered-id"]), row.get("lag")) for row in rows]
 

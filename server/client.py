@@ -3,18 +3,26 @@
 Blocking, on redis-py's ordinary client: it is for the command line, and an example for others.
 """
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import msgspec
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.retry import Retry
 
 from teltonika.codecs.timestamps import format_timestamp
 from teltonika.server.clients import blocking_client
 from teltonika.server.command import CommandEntry
 from teltonika.server.entry_fields import as_fields
 from teltonika.server.keys import Keys
+from teltonika.server.refusals import can_change, in_words
 
+ANSWER_TIMEOUT_S = 5.0
+"""For each answer of Redis, and for a connection to it."""
 TERMINAL = ("responded", "failed")
 PAGE = 1_000
 
@@ -40,7 +48,14 @@ class CommandClient:
 
     def __init__(self, redis_url: str, keys: Keys) -> None:
         self._redis = blocking_client(
-            redis_url, decode_responses=True, encoding_errors="backslashreplace", protocol=2
+            redis_url,
+            decode_responses=True,
+            encoding_errors="backslashreplace",
+            protocol=2,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            socket_connect_timeout=ANSWER_TIMEOUT_S,
+            # what does not answer in time is not asked again
+            retry=Retry(ExponentialWithJitterBackoff(base=0.1, cap=1), 3, (RedisConnectionError,)),
         )
         self._keys = keys
 
@@ -79,8 +94,13 @@ class CommandClient:
                         if status["status"] in TERMINAL:
                             return
 
-    def devices(self) -> Iterator[ConnectedDevice]:
-        """Every device in the registry."""
+    def devices(self, told: Callable[[str], None]) -> Iterator[ConnectedDevice]:
+        """Every device in the registry.
+
+        ``told`` is called with a sentence for each key that cannot be read; what it would have
+        said is left out.
+        """
+        is_since_told = False
         alive: dict[str, bool] = {}
         pending: dict[str, dict[str, int]] = {}
         cursor = -1
@@ -91,16 +111,25 @@ class CommandClient:
             )
             if not page:
                 continue
-            since = cast("list[Any]", self._redis.hmget(self._keys.connected_since, list(page)))
+            try:
+                since = cast("list[Any]", self._redis.hmget(self._keys.connected_since, list(page)))
+            except ResponseError as error:
+                if not is_since_told:
+                    told(_about(self._keys.connected_since, error))
+                is_since_told, since = True, [None] * len(page)
             for (imei, instance_id), since_ms in zip(page.items(), since, strict=True):
                 if instance_id not in alive:
                     alive[instance_id] = bool(self._redis.exists(self._keys.heartbeat(instance_id)))
-                    pending[instance_id] = self._pending(instance_id)
+                    try:
+                        pending[instance_id] = self._pending(instance_id)
+                    except ResponseError as error:
+                        told(_about(self._keys.outbound(instance_id), error))
+                        pending[instance_id] = {}
                 yield ConnectedDevice(
                     imei,
                     instance_id,
                     alive[instance_id],
-                    format_timestamp(int(since_ms)) if since_ms else None,
+                    _moment(since_ms),
                     pending[instance_id].get(imei, 0),
                 )
 
@@ -117,3 +146,17 @@ class CommandClient:
                 after = f"({entry_id}"
             if len(page) < PAGE:
                 return counts
+
+
+def _about(key: str, error: ResponseError) -> str:
+    """Raises an error that says nothing about the key."""
+    if can_change(error):
+        raise error
+    return f"{key}: {in_words(error)}"
+
+
+def _moment(epoch_ms: str | None) -> str | None:
+    """None for what no instance has written."""
+    if epoch_ms is None or not re.fullmatch("[0-9]{1,15}", epoch_ms):
+        return None
+    return format_timestamp(int(epoch_ms))

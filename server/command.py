@@ -1,6 +1,7 @@
 """A command as it stands on an outbound stream: CONTRACT, section 1."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
@@ -15,6 +16,8 @@ MAX_TEXT_LENGTH = 160
 """Characters of a command that a device takes (Teltonika, "SMS/GPRS Commands")."""
 MAX_ID_LENGTH = 256
 MAX_TIMEOUT_S = 86_400.0
+SECONDS = r"[0-9]+(\.[0-9]+)?"
+"""ASCII digits; 1e3, 1_0 and digits of other scripts are not written by who publishes."""
 
 
 class CommandEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +44,12 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True):
     ]
     codec: Annotated[
         str,
-        Meta(pattern="^(12|14)$", description="14 names the device and needs newer firmware."),
+        Meta(pattern="^(12|14)?$", description="14 names the device and needs newer firmware."),
     ] = "12"
     expires_at: (
         Annotated[
             str,
             Meta(
-                min_length=1,
                 description="ISO 8601 or epoch milliseconds: not written to the device after it.",
                 examples=["2026-01-31T08:00:00Z", "1769846400000"],
             ),
@@ -58,7 +60,7 @@ class CommandEntry(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                pattern=r"^[0-9]+(\.[0-9]+)?$",
+                pattern=f"^({SECONDS})?$",
                 description="Seconds to wait for the answer once it is written: more than 0, at "
                 f"most {MAX_TIMEOUT_S:.0f}. Without it the server's own setting holds.",
                 examples=["30"],
@@ -165,10 +167,7 @@ def read_command(
 
 
 def _read_timeout(text: str) -> float:
-    try:
-        timeout_s = float(text)
-    except ValueError:
-        timeout_s = math.nan
+    timeout_s = float(text) if re.fullmatch(SECONDS, text) else math.nan
     if not 0 < timeout_s <= MAX_TIMEOUT_S:
         raise InvalidCommandError(
             f"timeout_s: expected seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}, "

@@ -11,6 +11,19 @@ from typing import Self
 from teltonika.server.errors import DataDirectoryBusyError, ServerError
 from teltonika.server.file_lock import FileLock
 
+MAX_ID_LENGTH = 128
+
+
+def check_instance_id(text: str) -> str:
+    """``text`` if it can stand in keys, in logs and on a screen. Raises ValueError."""
+    is_printable = text.isprintable() and not set(text) & set(" {}")
+    if not is_printable or not 0 < len(text) <= MAX_ID_LENGTH:
+        raise ValueError(
+            f"expected 1 to {MAX_ID_LENGTH} printable characters without spaces and braces, "
+            f"found {text[:40]!r}"
+        )
+    return text
+
 
 class DataDirectory:
     """A directory that belongs to one server process at a time.
@@ -59,9 +72,11 @@ class DataDirectory:
         host = re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname()) or "host"
         try:
             if file.exists() and (kept := file.read_text().strip()):
-                return kept
+                return check_instance_id(kept)
             made = f"{host}-{secrets.token_hex(4)}"
             file.write_text(f"{made}\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ServerError(f"cannot keep the instance id in {file}: {error}") from error
+        except ValueError as error:
+            raise ServerError(f"the instance id in {file}: {error}") from None
         return made

@@ -30,7 +30,11 @@ class Beat(msgspec.Struct, frozen=True):
     sessions: Annotated[int, Meta(ge=0, description="Open connections that have said their IMEI.")]
     ttl_s: Annotated[
         int,
-        Meta(ge=0, description="How long the key lives after a beat: the rest says how old it is."),
+        Meta(
+            ge=0,
+            le=2**31 - 1,
+            description="How long the key lives after a beat: the rest says how old it is.",
+        ),
     ] = 0
 
 

@@ -71,7 +71,9 @@ class Janitor:
         dead = await self._without_heartbeat()
         for instance_id, (run_id, imeis) in dead.items():
             if self._suspects.get(instance_id) == run_id:
-                await self._clean_up(instance_id, run_id, imeis)
+                # one whose keys somebody has to mend keeps no other from being cleaned up after
+                with contextlib.suppress(RedisRefusedError):  # it is logged
+                    await self._clean_up(instance_id, run_id, imeis)
         self._suspects = {instance_id: run_id for instance_id, (run_id, _) in dead.items()}
 
     async def _without_heartbeat(self) -> Dead:

@@ -11,11 +11,12 @@ from redis.exceptions import RedisError
 from teltonika.server.deployment import deployment_of
 from teltonika.server.errors import RedisUnavailableError
 from teltonika.server.links import Links
-from teltonika.server.redis_link import REPLY_TIMEOUT_S
 from teltonika.server.refusals import can_change, in_words
 
 AnswerT = TypeVar("AnswerT")
 
+ANSWER_TIMEOUT_S = 5.0
+"""For all that one question needs to know. Who asks again later need not wait longer."""
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 MAX_EXPONENT = 10
@@ -66,9 +67,9 @@ class LastingLink:
     async def ask(
         self,
         question: Callable[[Links], Awaitable[AnswerT]],
-        timeout_s: float | None = REPLY_TIMEOUT_S,
+        timeout_s: float | None = ANSWER_TIMEOUT_S,
     ) -> AnswerT:
-        """The answer, after however many connections.
+        """The answer, after however many connections, each of which has ``timeout_s``.
 
         Raises RedisUnavailableError when the very first question fails, and when waiting does not
         help.
@@ -80,7 +81,8 @@ class LastingLink:
             except (RedisError, OSError) as error:
                 self._redis.failed(error)
                 await self.close()
-                reason = in_words(error)
+                is_late = isinstance(error, TimeoutError) and not str(error)
+                reason = f"no answer in {timeout_s:g} s" if is_late else in_words(error)
                 if not (self._has_worked and can_change(error)):
                     raise RedisUnavailableError(f"Redis: {reason}") from error
                 if not self._failures:

@@ -1,20 +1,21 @@
 """All instances and their devices at a glance, from Redis alone; each look is bounded work."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import chain
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 from redis.exceptions import ResponseError
 
 from teltonika.codecs.timestamps import format_timestamp
+from teltonika.server.errors import WrongShardsError
 from teltonika.server.follow import StreamEntry, newest_entries, redis_time_ms
 from teltonika.server.heartbeat import Beat
 from teltonika.server.keys import Keys
 from teltonika.server.links import Links
 from teltonika.server.redis_link import RedisLink, Reply, pack_command
+from teltonika.server.refusals import can_change, in_words
 from teltonika.server.shard_record import recorded_keys
 from teltonika.server.telemetry_sample import Ages, NoisyDevice, SlowDevice, TelemetrySamples
 
@@ -28,6 +29,10 @@ DEVICES = 8
 FIRST_SECONDS = 10
 """How far back the first look reads."""
 PAGE = 1_000
+NO_KEY = -2
+"""What PTTL answers then."""
+
+FoundT = TypeVar("FoundT")
 
 
 class InstanceState(msgspec.Struct, frozen=True):
@@ -63,6 +68,8 @@ class Overview(msgspec.Struct, frozen=True):
     ages: Ages | None
     noisiest: list[NoisyDevice]
     slowest: list[SlowDevice]
+    complaints: list[str] = []
+    """What could not be read, a sentence with the key each: the rest is shown all the same."""
 
 
 class _Look(msgspec.Struct, frozen=True):
@@ -88,11 +95,15 @@ class OverviewReader:
         self._keys = keys
         self._samples = TelemetrySamples()
         self._last: dict[str, _Look] = {}
+        self._complaints: list[str] = []
 
     async def read(self, links: Links) -> Overview:
-        keys = await recorded_keys(links, self._keys)
+        self._complaints = []
+        keys = await self._keys_there(links)
         now_ms = await redis_time_ms(await links.at(keys.shards[0].telemetry))
-        registered, counts, is_estimate = await self._registry(links)
+        registered, counts, is_estimate = await self._or(
+            (0, Counter(), False), self._keys.registry, self._registry(links)
+        )
         instances = await self._instances(links, counts)
         length, records_per_s, sampled = await self._telemetry(links, keys, now_ms)
         return Overview(
@@ -107,7 +118,32 @@ class OverviewReader:
             ages=self._samples.ages(),
             noisiest=self._samples.noisiest(DEVICES),
             slowest=self._samples.slowest(DEVICES),
+            complaints=self._complaints,
         )
+
+    async def _keys_there(self, links: Links) -> Keys:
+        try:
+            found = await self._or(
+                self._keys, self._keys.shards_recorded, recorded_keys(links, self._keys)
+            )
+        except WrongShardsError as error:
+            self._complaints.append(str(error))
+            return self._keys
+        return found
+
+    async def _or(self, instead: FoundT, key: str, asked: Awaitable[FoundT]) -> FoundT:
+        """What Redis says of a key; ``instead`` if it will not until somebody mends that key."""
+        try:
+            return await asked
+        except ResponseError as error:
+            self._complain(key, error)
+            return instead
+
+    def _complain(self, key: str, error: ResponseError) -> None:
+        """Raises an error that says nothing about the key."""
+        if can_change(error):
+            raise error
+        self._complaints.append(f"{key}: {in_words(error)}")
 
     async def _registry(self, links: Links) -> tuple[int, Counter[str], bool]:
         """How many devices are connected, and where."""
@@ -126,9 +162,10 @@ class OverviewReader:
         return registered, counts, True
 
     async def _instances(self, links: Links, counts: Counter[str]) -> list[InstanceState]:
-        runs = cast("list[bytes]", await links.execute("HKEYS", self._keys.runs))
+        asked = links.execute("HKEYS", self._keys.runs)
+        runs = cast("list[bytes]", await self._or([], self._keys.runs, asked))
         known = sorted(set(map(_text, runs)) | counts.keys())[:MAX_INSTANCES]
-        replies = await _execute_all(
+        replies = await self._execute_all(
             links,
             [
                 command
@@ -141,14 +178,60 @@ class OverviewReader:
             ],
         )
         return [
-            _instance(instance_id, counts[instance_id], *replies[3 * place : 3 * place + 3])
+            self._instance(instance_id, counts[instance_id], *replies[3 * place : 3 * place + 3])
             for place, instance_id in enumerate(known)
         ]
+
+    def _instance(
+        self, instance_id: str, connections: int, beat: Reply, left_ms: Reply, commands: Reply
+    ) -> InstanceState:
+        read: Beat | None = None
+        if beat is not None:
+            try:
+                read = msgspec.json.decode(cast(bytes, beat), type=Beat)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                key = self._keys.heartbeat(instance_id)
+                self._complaints.append(f"{key}: not what an instance writes: {error}")
+        age_s = None
+        if read is not None and read.ttl_s:
+            age_s = max(0.0, round(read.ttl_s - cast(int, left_ms) / 1000, 3))
+        return InstanceState(
+            instance_id,
+            left_ms != NO_KEY,
+            age_s,
+            None if read is None else read.host,
+            None if read is None else read.port,
+            None if read is None else read.started_at,
+            connections,
+            cast(int, commands or 0),
+        )
+
+    async def _execute_all(self, links: Links, commands: Sequence[tuple[str, str]]) -> list[Reply]:
+        """All at once: for each server a round trip, not one for each command.
+
+        None for what a key of another type does not answer.
+        """
+        replies: dict[tuple[str, str], Reply] = {}
+        by_link: dict[RedisLink, list[tuple[str, str]]] = {}
+        for command in commands:
+            by_link.setdefault(await links.at(command[1]), []).append(command)
+        for link, those in by_link.items():
+            await link.write([pack_command(*command) for command in those])
+            for command in those:
+                replies[command] = await self._or(None, command[1], link.read_reply())
+        return [replies[command] for command in commands]
 
     async def _telemetry(self, links: Links, keys: Keys, now_ms: int) -> tuple[int, float, float]:
         """Entries on all streams, records a second, and which part of them was read."""
         most = MAX_ENTRIES // len(keys.shards)
-        looks = [await self._shard(links, shard.telemetry, now_ms, most) for shard in keys.shards]
+        looks = [
+            await self._or(
+                _Look(now_ms, 0, [], 0, float(FIRST_SECONDS), None, "0-0"),
+                shard.telemetry,
+                self._shard(links, shard.telemetry, now_ms, most),
+            )
+            for shard in keys.shards
+        ]
         entries = sorted(
             chain.from_iterable(look.entries for look in looks),
             key=lambda entry: entry.at_ms,
@@ -198,37 +281,3 @@ class OverviewReader:
 def _text(name: bytes) -> str:
     """What is not UTF-8 was not written by an instance, and is shown all the same."""
     return name.decode("utf-8", "backslashreplace")
-
-
-def _instance(
-    instance_id: str, connections: int, beat: Reply, left_ms: Reply, commands: Reply
-) -> InstanceState:
-    read: Beat | None = None
-    with contextlib.suppress(msgspec.MsgspecError):
-        read = None if beat is None else msgspec.json.decode(cast(bytes, beat), type=Beat)
-    age_s = None
-    if read is not None and read.ttl_s:
-        age_s = max(0.0, round(read.ttl_s - cast(int, left_ms) / 1000, 3))
-    return InstanceState(
-        instance_id,
-        beat is not None,
-        age_s,
-        None if read is None else read.host,
-        None if read is None else read.port,
-        None if read is None else read.started_at,
-        connections,
-        cast(int, commands),
-    )
-
-
-async def _execute_all(links: Links, commands: Sequence[tuple[str, str]]) -> list[Reply]:
-    """All at once: for each server a round trip, not one for each command."""
-    replies: dict[tuple[str, str], Reply] = {}
-    by_link: dict[RedisLink, list[tuple[str, str]]] = {}
-    for command in commands:
-        by_link.setdefault(await links.at(command[1]), []).append(command)
-    for link, those in by_link.items():
-        await link.write([pack_command(*command) for command in those])
-        for command in those:
-            replies[command] = await link.read_reply()
-    return [replies[command] for command in commands]

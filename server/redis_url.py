@@ -90,7 +90,7 @@ def parse_redis_url(text: str) -> RedisUrl:
         service, database = "", "".join(path)
         if database not in ("", "0"):
             raise ValueError("a Redis Cluster has no databases")
-    if database and not database.isdigit():
+    if database and not (database.isascii() and database.isdigit()):
         raise ValueError("expected a database's number")
     return RedisUrl(
         kind=Kind(kind),

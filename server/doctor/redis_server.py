@@ -55,13 +55,13 @@ async def check_redis(
         advice = "see whether one of them runs, listens there, and takes this user and password"
         tell(failure("redis", f"{where} does not say where the Redis is: {reason}", advice))
         return
-    for place, keys in places.items():
-        await _check_place(place, keys, settings, tell)
+    answers = [await _check_place(*place, settings, tell) for place in places.items()]
     if isinstance(redis, Cluster):
         tell(await check_spread(redis, settings.keys.shards))
-    with contextlib.suppress(TimeoutError, RedisError, OSError):  # it is told of the place
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            tell(await _check_recorded(redis, settings))
+    if all(answers):
+        with contextlib.suppress(TimeoutError, RedisError, OSError):  # such as a right: it is told
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                tell(await _check_recorded(redis, settings))
 
 
 async def _check_recorded(redis: Deployment, settings: ServerSettings) -> Finding:
@@ -97,8 +97,8 @@ async def check_spread(cluster: Cluster, shards: Sequence[ShardKeys]) -> Finding
 
 async def _check_place(
     place: Place, keys: KeyGroups, settings: ServerSettings, tell: Callable[[Finding], None]
-) -> None:
-    """All that can be found out on one connection; it ends where the connection does."""
+) -> bool:
+    """All that can be found out on one connection; False if that ended before."""
     where = redacted_url(place.url)
     found: list[Finding] = []
 
@@ -117,6 +117,9 @@ async def _check_place(
         advice = "see whether it runs, listens there, and takes this user and password"
         check = "redis-connection" if found else "redis"
         tell(failure(check, f"cannot use the Redis at {where}: {reason}", advice))
+    else:
+        return True
+    return False
 
 
 async def _check(

@@ -2,10 +2,11 @@
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from teltonika.cli.top_view import INSTANCES, span, top_view
+from teltonika.cli.top_view import COMPLAINTS, INSTANCES, span, top_view
 from teltonika.server.overview import DEVICES, InstanceState, Overview
 from teltonika.server.telemetry_sample import Ages, NoisyDevice, SlowDevice
 
@@ -57,6 +58,14 @@ def test_what_is_wrong_and_what_does_not_fit_is_told() -> None:
     lines = page(large(INSTANCES + 3), "Redis is away: \x1b]0;no")
     assert any("Redis is away" in line for line in lines)
     assert any("and 3 more" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_keys_that_cannot_be_read_are_named() -> None:
+    complaints = [f"key-{number}: of a wrong type \x1b[2J" for number in range(COMPLAINTS + 2)]
+    lines = page(msgspec.structs.replace(large(1), complaints=complaints))
+    assert sum("of a wrong type" in line for line in lines) == COMPLAINTS
+    assert any("and 2 more keys" in line for line in lines)
     assert not any("\x1b" in line for line in lines)
 
 

@@ -1,15 +1,20 @@
 """Which entries of an outbound stream are commands, and what is said of those that are not."""
 
 import contextlib
+import re
 import time
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from teltonika.codecs import CommandMessage, MessageType
 from teltonika.server.command import (
+    MAX_TEXT_LENGTH,
+    MAX_TIMEOUT_S,
     Command,
+    CommandEntry,
     CommandRef,
     Entry,
     InvalidCommandError,
@@ -70,6 +75,12 @@ def test_what_is_required_is_neither_missing_nor_empty(name: str, left_out: bool
         ("timeout_s", "-5", "more than 0"),
         ("timeout_s", "86401", "at most 86400"),
         ("timeout_s", "nan", "found 'nan'"),
+        ("timeout_s", "1_0", "found '1_0'"),
+        ("timeout_s", "1e1", "found '1e1'"),
+        ("timeout_s", "+10", "found '[+]10'"),
+        ("timeout_s", "10 ", "found '10 '"),
+        ("timeout_s", "10\n", "found"),
+        ("timeout_s", "\u0661\u0660", "found"),
         ("timeout_s", "inf", "found 'inf'"),
         ("timeout_s", "x" * 41, f"found '{'x' * 40}'$"),
     ],
@@ -160,3 +171,30 @@ def test_of_an_entry_that_is_no_command_its_ref_says_what_there_is() -> None:
 def test_a_command_is_remembered_by_its_id_or_by_its_place() -> None:
     assert read_ref(ENTRY, {b"command_id": b"c1"}).key == "c1"
     assert read_ref(ENTRY, {}).key == "@commands:outbound:here/1-0"
+
+
+PATTERNS = {
+    name: field["pattern"]
+    for name, field in msgspec.json.schema(CommandEntry)["$defs"]["CommandEntry"][
+        "properties"
+    ].items()
+    if "pattern" in field
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@given(data=st.data())
+def test_what_a_published_pattern_allows_is_what_is_taken(name: str, data: st.DataObject) -> None:
+    # in a schema $ is the end, and nothing before it
+    pattern = PATTERNS[name].removesuffix("$") + r"\Z"
+    nearly = st.text("0123456789_.eE+-\u0661\u0662 \n", max_size=16)
+    text = data.draw(st.one_of(st.from_regex(pattern), nearly, st.text(max_size=16)), "text")
+    within = name != "timeout_s" or not text or not re.match(pattern, text)
+    assume(within or 0 < float(text) <= MAX_TIMEOUT_S)
+    assume(name != "payload" or 0 < len(text) <= MAX_TEXT_LENGTH)
+    try:
+        read(**{name: text})
+    except InvalidCommandError:
+        assert not re.match(pattern, text)
+    else:
+        assert re.match(pattern, text)

@@ -75,3 +75,21 @@ def test_an_instance_id_is_the_hosts_name_without_what_a_redis_key_should_not_ha
     said, _, random = DataDirectory(tmp_path).instance_id().rpartition("-")
     assert said == name
     assert len(bytes.fromhex(random)) == 4
+
+
+@pytest.mark.parametrize(
+    "kept", ["ga\x1b[2Jte", "ga te", "{gate}", "g" * 129, "ga\x85te", "ga\u202ete", "a\nb"]
+)
+def test_an_id_that_is_not_fit_for_keys_and_logs_is_refused(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "instance-id").write_text(kept)
+    with DataDirectory(tmp_path) as directory, pytest.raises(ServerError) as failure:
+        directory.instance_id()
+    assert f"the instance id in {tmp_path / 'instance-id'}: expected" in str(failure.value)
+    assert str(failure.value).isprintable()
+
+
+@pytest.mark.parametrize("kept", ["gate", "lkw-münchen", "gate:1", "g" * 128])
+def test_an_id_that_somebody_has_written_is_kept(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "instance-id").write_text(f"{kept}\n")
+    with DataDirectory(tmp_path) as directory:
+        assert directory.instance_id() == kept

@@ -100,6 +100,19 @@ async def test_a_dead_instances_devices_and_commands_are_gone_after_two_looks(
     assert endings(client) == lost("c1", "c2")
 
 
+async def test_a_stream_of_a_wrong_type_keeps_no_other_instance_from_being_cleaned_up_after(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    connect(client, "another", IMEIS[0])
+    connect(client, DEAD, IMEIS[1])
+    connect(client, "last", IMEIS[2])
+    client.set(OUTBOUND, "what somebody else has written")
+    async with someone(valkey) as one:
+        await one.look_twice()
+    assert client.hkeys(KEYS.runs) == [DEAD]
+    assert not client.exists(KEYS.registry)
+
+
 async def test_pages_of_devices_and_commands(
     valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
