@@ -24,8 +24,10 @@ def top_view(overview: Overview, note: str = "") -> RenderableType:
     told += overview.complaints[:COMPLAINTS]
     if len(overview.complaints) > COMPLAINTS:
         told.append(f"and {len(overview.complaints) - COMPLAINTS} more keys that cannot be read")
-    for sentence in told:
-        parts.append(Text(printable(sentence), style="bold red", no_wrap=True, overflow="ellipsis"))
+    parts += [
+        Text(printable(sentence), style="bold red", no_wrap=True, overflow="ellipsis")
+        for sentence in told
+    ]
     parts.append(Text(_ages(overview)))
     parts.append(_instances(overview))
     if overview.noisiest or overview.slowest:

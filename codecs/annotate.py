@@ -105,7 +105,11 @@ def _read_ack(reader: AnnotationReader, _: _Content) -> None:
 
 
 def _read_ping(reader: AnnotationReader, _: _Content) -> None:
-    reader.number(1, "ping")
+    run = len(reader.window(0, reader.end)) - len(reader.window(0, reader.end).lstrip(b"\xff"))
+    if run > 1:
+        reader.skip_to(run, "pings")
+    else:
+        reader.number(1, "ping")
 
 
 def _read_unknown(reader: AnnotationReader, _: _Content) -> None:

@@ -17,7 +17,7 @@ from teltonika.codecs.printable import printable
 
 def summarise(finding: Finding) -> str:
     """Harmless for a terminal, whatever a device has put in."""
-    text = "ping"
+    text = "ping" if finding.length == 1 else f"{finding.length} pings"
     match finding:
         case FoundAck():
             text = ack_text(finding)

@@ -125,7 +125,7 @@ class FoundHandshakeAnswer(Finding, frozen=True, tag="ack", kw_only=True):
 
 
 class FoundPing(Finding, frozen=True, tag="ping", kw_only=True):
-    """A single ``FF``."""
+    """A run of ``FF``: ``length`` pings, with nothing between them."""
 
 
 class FoundError(Finding, frozen=True, tag="error", kw_only=True):

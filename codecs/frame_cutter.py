@@ -24,7 +24,7 @@ class FrameCutter:
         self._broken = False
 
     def receive_data(self, data: bytes) -> list[bytes]:
-        """All frames that are whole now. Never raises.
+        """All frames that are whole now; pings in a row are one. Never raises.
 
         What no frame begins with is one, to the end of what there is, and the last.
         """
@@ -54,7 +54,7 @@ class FrameCutter:
                     check_imei_length(buffer[0] << 8 | buffer[1])
                 size: int | None = IMEI_FRAME_SIZE
             elif buffer[0] == PING:
-                size = 1
+                size = len(buffer) - len(buffer.lstrip(bytes((PING,))))
             else:
                 size = packet_size(buffer, 0, self._max_packet_size)
         except FramingError:

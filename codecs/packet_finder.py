@@ -62,7 +62,7 @@ class Found(msgspec.Struct, frozen=True):
     start: int
     """Where the bytes begin; an error may be further on in them."""
     data: bytes
-    """Of bytes that cannot be read, the first of them."""
+    """Of bytes that cannot be read, and of a run of pings, the first of them."""
     behind: bytes = b""
     """What stands behind an error's bytes, the first of it: their length may be what is wrong."""
 
@@ -132,6 +132,24 @@ def _cut_short(error: FoundError, end: int) -> FoundError:
     return msgspec.structs.replace(error, offset=offset, length=end - offset)
 
 
+class _Pings:
+    """A run of pings, as far as it is read."""
+
+    def __init__(self, start: int, kept: int) -> None:
+        self._start = start
+        self._kept = kept
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        """More of them."""
+        self._count += count
+
+    def found(self) -> Found:
+        """All of them, now that something else follows."""
+        data = bytes((PING,)) * min(self._count, self._kept)
+        return Found(FoundPing(offset=self._start, length=self._count), self._start, data)
+
+
 class _Finder:
     """What is not read yet, and what came before it."""
 
@@ -155,6 +173,7 @@ class _Finder:
         self._waiting = bytearray()  # behind them: joining each small piece would copy them all
         self._after_imei = sender is not Side.DEVICE  # or at the beginning of a server's bytes
         self._lost: _Lost | None = None
+        self._pings: _Pings | None = None
 
     def feed(self, piece: bytes) -> Iterator[Found]:
         """More bytes; what is certain to be in them."""
@@ -165,6 +184,8 @@ class _Finder:
     def finish(self) -> Iterator[Found]:
         """There are no more."""
         yield from self._read(1)
+        if self._pings is not None:
+            yield self._pings.found()
         if self._lost is not None:
             yield self._lost.found(self._offset)
 
@@ -182,11 +203,24 @@ class _Finder:
                     yield self._lost.found(self._offset + position)
                     self._lost = None
                 continue
+            finding: Finding | DecodeError
             try:
                 finding = self._find(data, position, start)
             except DecodeError as error:
+                finding = error
+            if isinstance(finding, FoundPing):
+                count = min(finding.length, len(data) - position - needed + 1)
+                self._pings = self._pings or _Pings(start, self._needed)
+                self._pings.add(count)
+                self._after_imei = False
+                position += count
+                continue
+            if self._pings is not None:
+                yield self._pings.found()
+                self._pings = None
+            if isinstance(finding, DecodeError):
                 transport = self._transport or Transport.TCP
-                self._lost = _Lost(error, start, self._needed, transport.value)
+                self._lost = _Lost(finding, start, self._needed, transport.value)
                 continue
             end = finding.offset + finding.length - self._offset
             behind = b""
@@ -229,7 +263,7 @@ class _Finder:
                 return found
         if self._sender is not Side.SERVER:
             if data[at] == PING:
-                return FoundPing(offset=start, length=1)
+                return FoundPing(offset=start, length=self._pings_at(data, at))
             if data[at : at + 2] == _IMEI_LENGTH and data[at + 2 : at + 3].isdigit():
                 imei = decode_imei(data[at : at + IMEI_FRAME_SIZE], start)
                 return FoundImei(offset=start, length=IMEI_FRAME_SIZE, imei=imei)
@@ -247,6 +281,16 @@ class _Finder:
             found=data[at],
         )
 
+    def _pings_at(self, data: bytes, at: int) -> int:
+        """How many begin there: the last of them may begin a datagram instead."""
+        run = _PINGS.match(data, at)
+        end = at + 1 if run is None else run.end()
+        if self._transport is not Transport.TCP:
+            for last in range(max(at + 1, end - _DATAGRAM_MARK), end):
+                if begins_datagram(data, last):
+                    return last - at
+        return end - at
+
     def _find_answer(self, data: bytes, at: int, start: int) -> Finding | None:
         if self._after_imei:
             answer = _handshake_answer(data, at, start)
@@ -262,6 +306,9 @@ class _Finder:
         return None
 
 
+_PINGS = re.compile(rb"\xff+")
+_DATAGRAM_MARK = 4
+"""Bytes of a datagram before the first that no ping is."""
 _BEGINNING = re.compile(
     rb"(?=\x00\x0f[0-9]{15}|\x00{4}(?!\x00{3}[\x00-\x02])|....\x01.\x00\x0f[0-9]{15})",
     re.DOTALL,

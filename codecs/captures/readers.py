@@ -1,5 +1,7 @@
 """Each side's stream of a TCP session, cut into what was said, over gaps and spoilt bytes."""
 
+import re
+
 from teltonika.codecs.captures.found import CapturedFinding, Session
 from teltonika.codecs.captures.search import PacketSearch
 from teltonika.codecs.captures.streams import Payload
@@ -35,6 +37,7 @@ from teltonika.codecs.transport import Side
 
 _ACK_SIZE = 4
 _THREE_ZEROS = bytes(3)
+_PINGS = re.compile(rb"\xff+")
 
 
 class _Lost:
@@ -249,8 +252,12 @@ class DeviceReader(_StreamReader):
             found.append(self._found(offset, handshake, content))
             return IMEI_FRAME_SIZE
         if data[position] == PING:
-            found.append(self._found(offset, b"\xff", FoundPing(offset=offset, length=1)))
-            return 1
+            run = _PINGS.match(data, position)
+            pings = b"\xff" if run is None else run[0]
+            found.append(
+                self._found(offset, bytes(pings), FoundPing(offset=offset, length=len(pings)))
+            )
+            return len(pings)
         size = packet_size(data, position, self._max_packet_size, offset)
         if size is None or size > available:
             return 0

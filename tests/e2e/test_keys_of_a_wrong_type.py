@@ -10,7 +10,14 @@ from serving import IMEI, run_teltonika
 from teltonika.server.keys import Keys
 
 KEYS = Keys()
-STARTED = "2026-01-31T08:00:00.000Z"
+BEAT = {
+    "run_id": "run",
+    "host": "h",
+    "pid": 1,
+    "port": 1,
+    "sessions": 1,
+    "started_at": "2026-01-31T08:00:00.000Z",
+}
 BROKEN = {
     "a heartbeat of a wrong type": (KEYS.heartbeat("gate"), "hash"),
     "a heartbeat that is not JSON": (KEYS.heartbeat("gate"), b"\xff"),
@@ -40,7 +47,7 @@ def write(client: redis.Redis) -> None:
             "run_id": "run",
             "host": "h",
             "pid": 1,
-            "started_at": STARTED,
+            "started_at": "2026-01-31T08:00:00.000Z",
             "port": 1,
             "sessions": 1,
         }

@@ -76,7 +76,7 @@ def _check_finding(finding: Finding, own: bytes) -> None:
         case FoundHandshakeAnswer():
             assert own == bytes((finding.imei_accepted,))
         case FoundPing():
-            assert own == b"\xff"
+            assert own == b"\xff" * finding.length
 
 
 def _decode(own: bytes, finding: Finding) -> AvlPacket | CommandMessage:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from teltonika.codecs import CommandMessage, MessageType, encode_imei, encode_message
 from teltonika.codecs.captures import CaptureDecoder, CapturedFinding, CaptureError, Side
-from teltonika.codecs.findings import Finding, FoundAvlPacket, FoundError
+from teltonika.codecs.findings import Finding, FoundAvlPacket, FoundError, FoundPing
 
 HELLO = encode_imei("356307042441013")
 PACKET = bytes.fromhex(
@@ -50,7 +50,15 @@ def found_in(data: bytes, bounds: list[int] | None = None) -> list[tuple[Side, F
 
 
 def said_by(side: Side, found: list[tuple[Side, Finding]]) -> list[Finding]:
-    return [finding for sender, finding in found if sender is side]
+    """What came in one segment is one run of pings: here each is a finding."""
+    return [one for sender, finding in found if sender is side for one in one_by_one(finding)]
+
+
+def one_by_one(finding: Finding) -> list[Finding]:
+    if not isinstance(finding, FoundPing):
+        return [finding]
+    end = finding.offset + finding.length
+    return [FoundPing(offset=at, length=1) for at in range(finding.offset, end)]
 
 
 @st.composite

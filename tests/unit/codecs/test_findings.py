@@ -15,8 +15,10 @@ from teltonika.codecs import (
     encode_imei,
     encode_packet,
 )
+from teltonika.codecs.finding_text import summarise
 from teltonika.codecs.findings import FoundError
 from teltonika.codecs.packet_finder import find_in_pieces, find_packets
+from teltonika.codecs.transport import Transport
 
 IMEI = "356307042441013"
 DEFECTIVE = [*of_kind("error"), *of_kind("error", transport="udp")]
@@ -110,6 +112,33 @@ def test_both_ends_of_a_session_in_a_row() -> None:
         ("avl", 19 + size, size),
         ("ack", 19 + 2 * size, 4),
     ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 70_000, 1_000_000])
+@pytest.mark.parametrize("transport", [None, Transport.TCP])
+def test_a_run_of_pings_is_one_finding(size: int, transport: Transport | None) -> None:
+    run = b"\xff" * 200_000
+    stream = encode_imei(IMEI) + run + PACKET + run
+    pieces = (stream[at : at + size] for at in range(0, len(stream), size))
+    found_there = [each.finding for each in find_in_pieces(pieces, transport=transport)]
+    assert [
+        (type(each).__struct_config__.tag, each.offset, each.length) for each in found_there
+    ] == [
+        ("imei", 0, 17),
+        ("ping", 17, 200_000),
+        ("avl", 200_017, len(PACKET)),
+        ("ping", 200_017 + len(PACKET), 200_000),
+    ]
+    assert summarise(found_there[1]) == "200000 pings"
+
+
+def test_the_last_ping_of_a_run_may_begin_a_datagram() -> None:
+    data_field = bytes(0xFF10 - 21)
+    datagram = (0xFF10).to_bytes(2) + b"\xff\xff\x01\x07" + encode_imei(IMEI) + data_field
+    kinds_there = kinds(b"\xff" * 5 + datagram)
+    assert kinds_there[0] == ("ping", 0, 5)
+    assert kinds_there[1][0] == "error"
+    assert kinds_there[1][1] >= 5
 
 
 @pytest.mark.parametrize(
