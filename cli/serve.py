@@ -19,6 +19,7 @@ from teltonika.cli.serve_limits import (
     MaxDeviceBytesOption,
     MaxDeviceRateOption,
     MaxEmptyFramesOption,
+    MaxHandshakesOption,
     MaxPacketSizeOption,
     MaxPerAddressOption,
     MaxUnconfirmedBytesOption,
@@ -329,6 +330,7 @@ def serve_settings(
     ] = DEFAULTS.drain_timeout_s,
     max_connections: MaxConnectionsOption = DEFAULTS.max_connections,
     max_per_address: MaxPerAddressOption = DEFAULTS.max_connections_per_address,
+    max_handshakes: MaxHandshakesOption = DEFAULTS.max_handshakes,
     handshake_timeout: HandshakeTimeoutOption = DEFAULTS.handshake_timeout_s,
     idle_timeout: IdleTimeoutOption = DEFAULTS.idle_timeout_s,
     max_packet_size: MaxPacketSizeOption = DEFAULTS.max_packet_size,
@@ -405,6 +407,7 @@ def serve_settings(
         max_unconfirmed_session_bytes=max_device_bytes,
         max_device_rate=max_device_rate,
         max_empty_frames=max_empty_frames,
+        max_handshakes=max_handshakes,
         log_lines_per_peer=log_lines_per_peer,
         require_luhn=require_luhn,
     )

@@ -28,6 +28,16 @@ MaxPerAddressOption: TypeAlias = Annotated[
         rich_help_panel=LIMITS,
     ),
 ]
+MaxHandshakesOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Handshakes under way before a session, TLS or a balancer's header; further ones "
+        "wait, and one address has a quarter at most. 0 is no limit, and --workers share it.",
+        min=0,
+        rich_help_panel=LIMITS,
+    ),
+]
 HandshakeTimeoutOption: TypeAlias = Annotated[
     float,
     typer.Option(

@@ -6,6 +6,7 @@ so that a device or a balancer knows. Without free file descriptors connections 
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -18,6 +19,7 @@ from teltonika.codecs.tls_files import openssl_words
 from teltonika.server.addresses import Peer, bound_sockets
 from teltonika.server.connection_limits import ConnectionLimits
 from teltonika.server.counters import Counters
+from teltonika.server.handshake_turns import HandshakeTurns
 from teltonika.server.peer_log import PeerLog
 from teltonika.server.proxy_header import ProxyHeaderError, read_proxy_header
 from teltonika.server.session import Session
@@ -31,6 +33,8 @@ KERNEL_BUFFER_BYTES = 32_768
 twice as much, and without it up to 6 MiB a connection. No device sends 32 KiB ahead of its ACKs."""
 SHORTAGE_PAUSE_S = 0.5
 """Between two tries to accept while descriptors or buffers are short."""
+SHORTEST_HANDSHAKE_S = 0.1
+"""For one that had to wait for its turn almost as long as it may take."""
 TLS_SHUTDOWN_TIMEOUT_S = 1.0
 """For the other end to agree that the connection ends; nothing depends on it."""
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -49,6 +53,7 @@ class Acceptor:
         tls: ServerTls | None,
         proxy_protocol: bool,
         handshake_timeout_s: float,
+        turns: HandshakeTurns,
     ) -> None:
         """``handshake_timeout_s``: for the balancer's header, and for TLS."""
         self._make_session = make_session
@@ -58,6 +63,7 @@ class Acceptor:
         self._tls = tls
         self._proxy_protocol = proxy_protocol
         self._handshake_timeout_s = handshake_timeout_s
+        self._turns = turns
         self._sockets: list[socket.socket] = []
         self._closed = asyncio.Event()
         self._short = False
@@ -143,7 +149,7 @@ class Acceptor:
                 self._refused(peer, "connection_refused", limit=limit)
                 return
             session = self._make_session(peer)
-            await self._open(connection, session)
+            await self._open(connection, session, peer)
         except ProxyHeaderError as error:
             self._counters.proxy_header_failures += 1
             self._refused(peer, "proxy_header_failed", error=str(error))
@@ -167,22 +173,26 @@ class Acceptor:
     async def _behind_balancer(self, connection: socket.socket, peer: Peer) -> Peer:
         if not self._proxy_protocol:
             return peer
-        async with asyncio.timeout(self._handshake_timeout_s):
+        async with asyncio.timeout(self._handshake_timeout_s), self._turns.turn(None):
             source = await read_proxy_header(asyncio.get_running_loop(), connection)
         return peer if source is None else Peer.at(source)
 
-    async def _open(self, connection: socket.socket, session: Session) -> None:
+    async def _open(self, connection: socket.socket, session: Session, peer: Peer) -> None:
         loop = asyncio.get_running_loop()
         if self._tls is None:
             await loop.connect_accepted_socket(lambda: session, connection)
             return
-        await loop.connect_accepted_socket(
-            lambda: session,
-            connection,
-            ssl=self._tls.context,
-            ssl_handshake_timeout=self._handshake_timeout_s,
-            ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
-        )
+        end = loop.time() + self._handshake_timeout_s
+        async with contextlib.AsyncExitStack() as turn:
+            async with asyncio.timeout_at(end):
+                await turn.enter_async_context(self._turns.turn(peer.host))
+            await loop.connect_accepted_socket(
+                lambda: session,
+                connection,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=max(SHORTEST_HANDSHAKE_S, end - loop.time()),
+                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
+            )
 
     def _refused(self, peer: Peer, event: str, **fields: object) -> None:
         self._say(logging.WARNING, peer, event, **fields)

@@ -91,6 +91,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """0: as many as there are file descriptors."""
     max_connections_per_address: int = 10_000
     """0 is no limit. Mobile operators put whole fleets behind one address."""
+    max_handshakes: int = 1_000
+    """Under way before a session, TLS or a balancer's header; 0 is no limit."""
     log_lines_per_peer: int = 120
     """A minute, for each address; 0 is no limit."""
     handshake_timeout_s: float = 10.0

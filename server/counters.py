@@ -32,6 +32,7 @@ class Counters(msgspec.Struct):
     connections: int = 0
     refused_by_max_connections: int = 0
     refused_by_max_connections_per_address: int = 0
+    waited_for_max_handshakes: int = 0
     descriptor_shortages: int = 0
     """How often nobody could be accepted for want of file descriptors or socket buffers."""
     proxy_header_failures: int = 0

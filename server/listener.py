@@ -18,6 +18,7 @@ from teltonika.server.counters import Counters, Unconfirmed
 from teltonika.server.datagram_intake import DatagramIntake
 from teltonika.server.deployment import Deployment
 from teltonika.server.durability import Promise
+from teltonika.server.handshake_turns import HandshakeTurns
 from teltonika.server.peer_log import PeerLog
 from teltonika.server.publisher import Publisher
 from teltonika.server.publishers import Publishers
@@ -85,6 +86,7 @@ class Listener:
             tls=tls,
             proxy_protocol=settings.proxy_protocol,
             handshake_timeout_s=settings.handshake_timeout_s,
+            turns=HandshakeTurns(settings.max_handshakes, counters),
         )
         self._sessions: set[Session] = set()
         self._silence = SilenceWatch(

@@ -144,6 +144,7 @@ def _limits(counters: Counters) -> Series:
     return {
         ("max_connections",): counters.refused_by_max_connections,
         ("max_per_address",): counters.refused_by_max_connections_per_address,
+        ("max_handshakes",): counters.waited_for_max_handshakes,
         ("open_files",): counters.descriptor_shortages,
         ("handshake_timeout",): counters.handshake_timeouts,
         ("idle_timeout",): counters.idle_timeouts,

@@ -31,6 +31,7 @@ def settings_of_worker(
         metrics_port=None,
         max_connections=share(settings.max_connections, workers),
         max_connections_per_address=share(settings.max_connections_per_address, workers),
+        max_handshakes=share(settings.max_handshakes, workers),
         log_lines_per_peer=share(settings.log_lines_per_peer, workers),
         max_unconfirmed_total_bytes=share(settings.max_unconfirmed_total_bytes, workers),
     )

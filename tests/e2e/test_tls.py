@@ -5,7 +5,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,6 +138,28 @@ def test_a_handshake_that_is_never_finished_is_ended(
     assert len(told(server, "handshake_timeout")) == 1
     server.stop()
     assert server.logged("stopped")[0]["handshake_timeouts"] == 1
+
+
+def test_half_handshakes_of_one_address_keep_no_device_of_another_out(
+    certificates: Certificates, start_server: StartServer
+) -> None:
+    limits = ("--max-handshakes", "8", "--handshake-timeout", "60", "--drain-timeout", "0")
+    server = start_server(*tls(certificates), *limits)
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        server.wait_for_log("handshakes_wait")
+        plain = socket.create_connection(
+            ("127.0.0.1", server.port), timeout=30, source_address=("127.0.0.2", 0)
+        )
+        device = trusting(certificates).wrap_socket(plain, server_hostname="localhost")
+        stack.enter_context(device)
+        device.sendall(encode_imei(IMEI))
+        assert device.recv(1) == b"\x01"
+    server.stop()
+    (line,) = server.logged("handshakes_wait")
+    assert line["limit"] == "--max-handshakes"
+    assert server.logged("stopped")[0]["waited_for_max_handshakes"] == 18
 
 
 def test_mutual_tls_takes_devices_of_its_ca_only(
