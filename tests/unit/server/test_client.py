@@ -107,7 +107,7 @@ async def test_devices_with_their_instances_times_and_commands(
     for imei in (IMEI, IMEI, "000000000000000", IMEI):
         client.xadd(KEYS.outbound("here"), as_fields(COMMAND) | {"imei": imei})
     client.xadd(KEYS.outbound("here"), {"no": "imei"})
-    devices = sorted(CommandClient(valkey.url, KEYS).devices(), key=lambda one: one.imei)
+    devices = sorted(CommandClient(valkey.url, KEYS).devices(pytest.fail), key=lambda one: one.imei)
     assert devices == [
         ConnectedDevice(IMEI, "here", True, "2026-01-31T08:00:00.123Z", 3),
         ConnectedDevice(OTHER_IMEI, "there", False, None, 0),
@@ -115,7 +115,7 @@ async def test_devices_with_their_instances_times_and_commands(
 
 
 async def test_no_device(valkey: EmbeddedValkey) -> None:
-    assert list(CommandClient(valkey.url, KEYS).devices()) == []
+    assert list(CommandClient(valkey.url, KEYS).devices(pytest.fail)) == []
 
 
 async def test_a_large_registry_is_told_whole(
@@ -125,7 +125,7 @@ async def test_a_large_registry_is_told_whole(
     client.config_set("hash-max-listpack-entries", 1)  # HSCAN of a short hash has one page
     imeis = [f"{number:015}" for number in range(200)]
     client.hset(KEYS.registry, mapping=dict.fromkeys(imeis, "here"))
-    devices = CommandClient(valkey.url, KEYS).devices()
+    devices = CommandClient(valkey.url, KEYS).devices(pytest.fail)
     assert sorted(device.imei for device in devices) == imeis
 
 
@@ -134,6 +134,6 @@ async def test_keys_have_the_prefix(valkey: EmbeddedValkey, client: redis.Redis)
     client.set("eu:instance:heartbeat:here", "{}")
     prefixed = CommandClient(valkey.url, Keys("eu:"))
     assert prefixed.instance_of(IMEI) == "here"
-    assert [device.imei for device in prefixed.devices()] == [IMEI]
+    assert [device.imei for device in prefixed.devices(pytest.fail)] == [IMEI]
     assert list(prefixed.send("here", COMMAND, wait_s=0.01)) == []
     assert client.xlen("eu:commands:outbound:here") == 1
