@@ -20,6 +20,7 @@ from benchmarks import (
     connections,
     decode,
     fleet,
+    hostile,
     ingest,
     peers,
     spread,
@@ -45,6 +46,7 @@ def parts(seed: int, part: int) -> dict[str, Callable[[], Iterator[Figure | Abse
         "Ingest": lambda: ingest.measure(seed, part),
         "Workers and shards": lambda: spread.measure(seed, part),
         "ACK latency": lambda: ingest.measure_latency(seed, 3.0 / part),
+        "Hostile": lambda: hostile.measure(seed, part),
         "Connections": lambda: connections.measure(seed, part),
         "Commands": lambda: _commands(seed, part),
         "Emulated devices": lambda: fleet.measure(2_000 // part, 5.0 / part),
@@ -77,7 +79,7 @@ def main(
         bool, typer.Option("--quick", help="Only see that it runs: the figures mean nothing.")
     ] = False,
 ) -> None:
-    """Measure decoding, captures, starts, ingest, connections, commands, devices; in minutes."""
+    """Measure decoding, captures, starts, ingest, attacks, connections, commands, devices; in minutes."""
     started = time.monotonic()
     every = parts(seed, QUICK if quick else 1)
     for name in only or ():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from benchmarks import connections, decode, ingest
+from benchmarks import connections, decode, hostile, ingest
 from benchmarks.figures import Line
 from benchmarks.workloads import WORKLOADS
 
@@ -89,6 +89,31 @@ ASKED = (
             at_most=20.0,
         )
         for workload, records in ((ingest.MANY, "15 records"), (ingest.ONE, "1 record"))
+    ),
+    *(
+        Asked(
+            f"honest devices' ACK p99, {hostile.among(connections)} of the worst kind, times alone",
+            "Hostile",
+            hostile.worst(connections, "p99"),
+            at_most=3.0,
+        )
+        for connections in hostile.HOSTILE
+    ),
+    *(
+        Asked(
+            f"honest devices' rate, {hostile.among(connections)} of the worst kind, times alone",
+            "Hostile",
+            hostile.worst(connections, "packets"),
+            at_least=bound,
+        )
+        for connections, bound in zip(hostile.HOSTILE, (0.7, 0.4), strict=True)
+    ),
+    Asked("/healthz under attack, longest, ms", "Hostile", hostile.HEALTH, at_most=1_000.0),
+    Asked(
+        f"heartbeat under attack, due every {hostile.HEARTBEAT_INTERVAL_S} s, oldest, s",
+        "Hostile",
+        hostile.HEARTBEAT,
+        at_most=hostile.HEARTBEAT_INTERVAL_S + 1.0,
     ),
 )
 

@@ -21,6 +21,8 @@ from teltonika.server import Listening
 TELTONIKA = str(Path(sysconfig.get_path("scripts")) / "teltonika")
 """The installed command of this Python's environment, which need not be an active one."""
 
+STOPS_WITHIN_S = 30
+
 
 @contextmanager
 def running_server(environment: Mapping[str, str] = {}) -> Iterator[Listening]:
@@ -35,7 +37,18 @@ def running_server(environment: Mapping[str, str] = {}) -> Iterator[Listening]:
             try:
                 yield msgspec.json.decode(server.stdout.readline(), type=Listening)
             finally:
-                server.terminate()
+                _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """One that is too busy with what it has read to hear of it is killed, and its Valkey."""
+    children = psutil.Process(server.pid).children()
+    server.terminate()
+    try:
+        server.wait(timeout=STOPS_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        for process in (*children, server):
+            process.kill()
 
 
 def resident_bytes(pid: int) -> int:

@@ -36,7 +36,7 @@ def test_the_quick_run_answers_all_that_is_asked_and_writes_what_it_prints(tmp_p
     without_peers = [asked for asked in ASKED if "JavaScript" not in asked.what]
     assert {answer.what for answer in report.answers} >= {asked.what for asked in without_peers}
     parts = {line.part for line in report.lines}
-    assert len(parts) == 10
+    assert len(parts) == 11
     for part in parts:
         assert f"\n{part} " in printed
         assert f"| {part} |" in markdown(report)

@@ -1,7 +1,7 @@
 """Whatever is wrong with the bytes of a peer, nothing of it stays, however often it comes."""
 
 from collections.abc import Iterator
-from itertools import chain, repeat
+from itertools import chain, cycle, repeat
 
 import pytest
 from captured_frames import FIN, SYN, SYN_ACK, ethernet, pcap, tcp, udp
@@ -69,7 +69,10 @@ TCP = {
         f"after the IMEI, {code}": (code, HANDSHAKE + data) for code, data in AFTER_THE_IMEI.items()
     },
     **{f"records, {code}": (code, HANDSHAKE + framed(data)) for code, data in BAD_RECORDS.items()},
-    **{f"a message, {code}": (code, HANDSHAKE + framed(data)) for code, data in BAD_MESSAGES.items()},
+    **{
+        f"a message, {code}": (code, HANDSHAKE + framed(data))
+        for code, data in BAD_MESSAGES.items()
+    },
 }
 UDP = {
     "half an envelope": (ErrorCode.TRUNCATED, datagram(b"")[:4]),
@@ -143,7 +146,11 @@ def test_one_connection_that_goes_on_after_each_error_leaves_nothing(kind: str) 
     assert growth_of(packet_again) < MOST
 
 
-@pytest.mark.parametrize("data", [PACKET, framed(b"\x0c\x01\x06" + bytes(4) + b"\x01"), PING * 4])
+@pytest.mark.parametrize(
+    "data",
+    [PACKET, framed(b"\x0c\x01\x06" + bytes(4) + b"\x01"), PING * 4],
+    ids=["records", "a text", "pings"],
+)
 def test_what_is_right_leaves_nothing_either(data: bytes) -> None:
     connection = ServerConnection()
     connection.receive_data(HANDSHAKE)
@@ -164,9 +171,12 @@ def test_a_wrong_datagram_leaves_nothing(kind: str) -> None:
     code, data = UDP[kind]
 
     def decode() -> None:
-        with pytest.raises(DecodeError) as raised:
+        try:
             decode_data(decode_datagram(data).data, ENVELOPE_SIZE)
-        assert raised.value.code is code
+        except DecodeError as error:
+            assert error.code is code
+        else:
+            raise AssertionError(data)
 
     assert growth_of(decode) < MOST
 
@@ -196,14 +206,18 @@ PACKETS = [
     *(framed(data) for data in BAD_RECORDS.values()),
     framed(b"\x07\x00\x00"),
 ]
-"""Wrong ones behind which reading goes on."""
+"""Wrong ones behind which reading goes on; in a run of 20,000 each comes more than `MOST` times."""
 
 
-@pytest.mark.parametrize("packet", [*PACKETS, PACKET[:30], b"\x80"])
-def test_a_packet_that_is_wrong_leaves_nothing(packet: bytes) -> None:
+def test_packets_that_are_wrong_leave_nothing() -> None:
+    wrong = cycle([*PACKETS, PACKET[:30], b"\x80"])
+
     def decode() -> None:
-        with pytest.raises(DecodeError):
-            decode_packet(packet)
+        try:
+            decode_packet(next(wrong))
+        except DecodeError:
+            return
+        raise AssertionError
 
     assert growth_of(decode) < MOST
 
@@ -226,22 +240,21 @@ def test_a_long_run_over_broken_datagrams_leaves_nothing() -> None:
     assert growth_of_run(found) < MOST
 
 
-@pytest.mark.parametrize("data", [*PACKETS, PACKET[:30], b"\x80"])
-def test_broken_bytes_looked_at_again_and_again_leave_nothing(data: bytes) -> None:
+def test_broken_bytes_looked_at_again_and_again_leave_nothing() -> None:
+    wrong = cycle([*PACKETS, PACKET[:30], b"\x80"])
+
     def look() -> None:
-        assert isinstance(next(find_packets(data)), FoundError)
+        assert isinstance(next(find_packets(next(wrong))), FoundError)
 
     assert growth_of(look) < MOST
 
 
 def test_annotated_broken_packets_leave_nothing() -> None:
     packets = b"".join(PACKETS)
-
-    def look() -> None:
-        for found in find_in_pieces((packets,)):
-            annotate_found(found)
-
-    assert growth_of(look, 300, 3_000) < MOST
+    found = [one for one in find_in_pieces((packets,)) if isinstance(one.finding, FoundError)]
+    assert len(found) == len(PACKETS)
+    each = cycle(found)
+    assert growth_of(lambda: annotate_found(next(each)), 500, 10_000) < MOST
 
 
 @pytest.mark.parametrize("text", ["000x", "000", "00000000: 00z", "*", "0x"])
@@ -264,16 +277,16 @@ def test_a_long_text_of_broken_packets_leaves_nothing() -> None:
     assert growth_of_run(find_in_pieces(parse_hex_rows(rows()))) < MOST
 
 
-@pytest.mark.parametrize("data", PACKETS)
 @pytest.mark.parametrize("line", ["{}", "[T4c5a33b6: teltonika < 198.51.100.7] {}"])
-def test_a_long_log_of_broken_packets_leaves_nothing(line: str, data: bytes) -> None:
-    reader, text = LogReader(), line.format(data.hex())
+def test_a_long_log_of_broken_packets_leaves_nothing(line: str) -> None:
+    reader, texts = LogReader(), cycle([line.format(data.hex()) for data in PACKETS])
+    reader.read_line(line.format(PACKET.hex()))
 
     def read() -> None:
-        for hex_run in reader.read_line(text):
+        for hex_run in reader.read_line(next(texts)):
             assert isinstance(next(find_packets(hex_run.data)), FoundError)
 
-    assert growth_of(read, 500, 5_000) < MOST
+    assert growth_of(read) < MOST
 
 
 FILE_HEADER_SIZE = 24
@@ -308,9 +321,8 @@ def errors_of(decoder: CaptureDecoder, frames: Iterator[bytes]) -> Iterator[Foun
                     yield finding
 
 
-@pytest.mark.parametrize("packet", PACKETS)
-def test_a_long_capture_of_broken_packets_leaves_nothing(packet: bytes) -> None:
-    several = packet * 10  # in each frame: dpkt takes its time
+def test_a_long_capture_of_broken_packets_leaves_nothing() -> None:
+    several = b"".join(PACKETS) * 3  # in each frame: dpkt takes its time
     errors = errors_of(CaptureDecoder(), frames_of(one_long_session(several)))
     assert growth_of_run(errors) < MOST
 
@@ -333,4 +345,4 @@ def test_a_capture_of_devices_that_break_off_leaves_nothing() -> None:
             yield tcp(seq=seq + len(HANDSHAKE) + 2, flags=FIN, device_port=port)
 
     decoder = CaptureDecoder(max_conversations=100)
-    assert growth_of_run(errors_of(decoder, frames_of(sessions())), 1_500, 3_000) < MOST
+    assert growth_of_run(errors_of(decoder, frames_of(sessions())), 500, 2_000) < MOST

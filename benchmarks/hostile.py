@@ -1,0 +1,282 @@
+"""What a hundred honest devices lose while others attack the same server.
+
+Each kind of attack has a server of its own. On it the honest devices first send alone: in a closed
+loop, and then half as much at moments of their own; then both again with one hostile connection,
+and with fifty. An answer that has not come when a phase ends counts with its age.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import count
+from statistics import quantiles
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+import redis
+
+from benchmarks.figures import Figure
+from benchmarks.hostile_clients import ONE, attacking, kinds
+from benchmarks.senders import imei_of
+from benchmarks.servers import running_server
+from teltonika.cli.event_loop import run
+from teltonika.codecs import encode_imei
+from teltonika.server import Listening
+from teltonika.server.background import background
+from teltonika.server.keys import Keys
+
+DEVICES = 100
+HOSTILE = (1, 50)
+"""Connections at a time."""
+CLOSED_LOOP_S, PACED_S = 1.0, 1.5
+LATE_S = 10.0
+"""So long an answer is waited for after the phase; then it counts with its age."""
+LOOK_INTERVAL_S = 0.1
+HEARTBEAT_INTERVAL_S = 1
+HEARTBEAT_TTL_S = 90
+OPTIONS = {
+    "TELTONIKA_METRICS": "127.0.0.1:0",
+    "TELTONIKA_HEARTBEAT_INTERVAL": str(HEARTBEAT_INTERVAL_S),
+    "TELTONIKA_HEARTBEAT_TTL": str(HEARTBEAT_TTL_S),
+}
+QUICK_KINDS = 2
+ALONE = "alone"
+HEALTH, HEARTBEAT = "/healthz, longest", "heartbeat, oldest"
+
+
+def among(hostile: int) -> str:
+    return f"with {hostile}"
+
+
+def worst(hostile: int, what: str) -> str:
+    return f"worst kind, {among(hostile)}, {what} beside that {ALONE}"
+
+
+class Felt(msgspec.Struct, frozen=True):
+    """What the honest devices, and who watches the server, had of two phases."""
+
+    packets_per_second: float
+    p99_s: float
+    health_s: float
+    heartbeat_age_s: float
+
+
+def measure(seed: int, part: int) -> Iterator[Figure]:
+    """One round; everything is shorter by ``part``, and then only some kinds are measured."""
+    packets = ONE.packets(4_000, seed)
+    names = [kind.name for kind in kinds()]
+    all_felt: dict[str, list[Felt]] = {}
+    for name in names if part == 1 else names[:QUICK_KINDS]:
+        with running_server(OPTIONS) as server:
+            all_felt[name] = run(_measure_kind(server, name, packets, part))
+    for name, felt in all_felt.items():
+        for where, one in zip((ALONE, *map(among, HOSTILE)), felt, strict=True):
+            beside = {
+                what: () if where == ALONE else (f"{name}, {ALONE}, {what}",)
+                for what in ("packets", "p99")
+            }
+            yield Figure(
+                f"{name}, {where}, packets", one.packets_per_second, "packets/s", beside["packets"]
+            )
+            yield Figure(f"{name}, {where}, p99", 1000 * one.p99_s, "ms", beside["p99"])
+            yield Figure(f"{name}, {where}, /healthz", 1000 * one.health_s, "ms")
+            yield Figure(f"{name}, {where}, heartbeat", one.heartbeat_age_s, "s")
+    for place, hostile in enumerate(HOSTILE, start=1):
+        pairs = [(felt[0], felt[place]) for felt in all_felt.values()]
+        rates = [theirs.packets_per_second / alone.packets_per_second for alone, theirs in pairs]
+        latencies = [theirs.p99_s / alone.p99_s for alone, theirs in pairs]
+        yield Figure(worst(hostile, "packets"), min(rates), "×")
+        yield Figure(worst(hostile, "p99"), max(latencies), "×")
+    every = [one for felt in all_felt.values() for one in felt]
+    yield Figure(HEALTH, 1000 * max(one.health_s for one in every), "ms")
+    yield Figure(HEARTBEAT, max(one.heartbeat_age_s for one in every), "s")
+
+
+async def _measure_kind(
+    server: Listening, name: str, packets: Sequence[bytes], part: int
+) -> list[Felt]:
+    """Alone, and among each number of hostile ones."""
+    loop = asyncio.get_running_loop()
+    devices = [_Honest(encode_imei(imei_of(number)), packets) for number in range(DEVICES)]
+    for one in devices:
+        await loop.create_connection(lambda d=one: d, "127.0.0.1", server.port)
+    await asyncio.gather(*(one.accepted for one in devices))
+    closed_s, paced_s = max(0.2, CLOSED_LOOP_S / part), max(0.2, PACED_S / part)
+    alone = await _felt(server, devices, closed_s, paced_s)
+    felt = [alone]
+    half = alone.packets_per_second / 2
+    for hostile in HOSTILE:
+        attack = attacking(server.port, [name], hostile)
+        await asyncio.to_thread(attack.__enter__)
+        try:
+            felt.append(await _felt(server, devices, closed_s, paced_s, half))
+        finally:
+            await asyncio.to_thread(attack.__exit__, None, None, None)
+        await _settled(devices)
+    for one in devices:
+        one.transport.close()
+    return felt
+
+
+async def _felt(
+    server: Listening,
+    devices: Sequence["_Honest"],
+    closed_s: float,
+    paced_s: float,
+    half: float | None = None,
+) -> Felt:
+    """Of both phases; ``half`` a load is half of what the first gives, where it is not said."""
+    looks = _Looks(server)
+    async with background(looks.run()):
+        rate = await _closed_loop(devices, closed_s)
+        p99_s = await _paced(devices, half or rate / 2, paced_s)
+    return Felt(rate, p99_s, looks.health_s(), looks.heartbeat_age_s)
+
+
+async def _closed_loop(devices: Sequence["_Honest"], seconds: float) -> float:
+    """Packets a second that were acknowledged, each device sending when the last one was."""
+    start = time.perf_counter()
+    for one in devices:
+        one.send_when_acknowledged()
+    await asyncio.sleep(seconds)
+    took_s = time.perf_counter() - start
+    acknowledged = sum(len(one.take()) for one in devices)
+    for one in devices:
+        one.is_closed_loop = False
+    await _settled(devices)
+    for one in devices:
+        one.take()
+    return max(acknowledged, 1) / took_s
+
+
+async def _paced(devices: Sequence["_Honest"], packets_per_second: float, seconds: float) -> float:
+    """The 99th percentile of what an ACK took, in seconds."""
+    interval_s = len(devices) / packets_per_second
+    start = time.perf_counter()
+    packets = max(len(devices), round(seconds * packets_per_second))
+    for number in range(packets):
+        due = start + number * interval_s / len(devices)
+        delay_s = due - time.perf_counter()
+        if delay_s > 0.001:
+            await asyncio.sleep(delay_s)
+        devices[number % len(devices)].send()
+    await _settled(devices)
+    taken = [latency for one in devices for latency in one.take(with_waiting=True)]
+    return quantiles(taken, n=100, method="inclusive")[98]
+
+
+async def _settled(devices: Sequence["_Honest"]) -> None:
+    """Until every packet is acknowledged, or for as long as is waited at most."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LATE_S):
+            await asyncio.gather(*(one.settled() for one in devices))
+
+
+class _Honest(asyncio.Protocol):
+    """One that sends what it is told to, and knows how long each ACK took."""
+
+    def __init__(self, imei: bytes, packets: Sequence[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        self._imei = imei
+        self._packets = packets
+        self._next = count()
+        self._sent: deque[float] = deque()
+        self._latencies_s: list[float] = []
+        self._pending = b""
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self.is_closed_loop = False
+        self.accepted: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(self._imei)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.accepted.done():
+            self.accepted.set_result(None)
+            return
+        now = time.perf_counter()
+        self._pending += data
+        for _ in range(len(self._pending) // 4):
+            self._latencies_s.append(now - self._sent.popleft())
+        self._pending = self._pending[len(self._pending) // 4 * 4 :]
+        if self.is_closed_loop and not self._sent:
+            self.send()
+        if not self._sent:
+            self._settled.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server has closed it, as it should not: what waits for an ACK waits for ever."""
+        self._settled.set()
+        if not self.accepted.done():
+            self.accepted.set_exception(exc or ConnectionError("the server closed the connection"))
+
+    def send_when_acknowledged(self) -> None:
+        self.is_closed_loop = True
+        self.send()
+
+    def send(self) -> None:
+        self._settled.clear()
+        self._sent.append(time.perf_counter())
+        self.transport.write(self._packets[next(self._next) % len(self._packets)])
+
+    async def settled(self) -> None:
+        """Return once nothing waits for its ACK."""
+        await self._settled.wait()
+
+    def take(self, *, with_waiting: bool = False) -> list[float]:
+        """What ACKs took since the last time; with the ages of those that are waited for."""
+        taken, self._latencies_s = self._latencies_s, []
+        now = time.perf_counter()
+        return taken + ([now - sent for sent in self._sent] if with_waiting else [])
+
+
+class _Looks:
+    """Asks for /healthz and for the heartbeat's age, again and again."""
+
+    def __init__(self, server: Listening) -> None:
+        assert isinstance(server.metrics, str)
+        host, _, port = server.metrics.rpartition(":")
+        self._address = host, int(port)
+        self._redis = redis.Redis(unix_socket_path=urlsplit(server.redis).path)
+        self._heartbeat = Keys().heartbeat(server.instance_id)
+        self._longest_s = 0.0
+        self._asked_at: float | None = None
+        self.heartbeat_age_s = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ask_health())
+                group.create_task(self._look_at_heartbeat())
+        finally:
+            self._redis.close()
+
+    def health_s(self) -> float:
+        """The longest answer; one that is waited for counts with its age."""
+        waits_s = 0.0 if self._asked_at is None else time.perf_counter() - self._asked_at
+        return max(self._longest_s, waits_s)
+
+    async def _ask_health(self) -> None:
+        while True:
+            self._asked_at = asked_at = time.perf_counter()
+            reader, writer = await asyncio.open_connection(*self._address)
+            try:
+                writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await reader.readuntil(b"\r\n")
+            finally:
+                writer.close()
+            self._longest_s = max(self._longest_s, time.perf_counter() - asked_at)
+            self._asked_at = None
+            await asyncio.sleep(LOOK_INTERVAL_S)
+
+    async def _look_at_heartbeat(self) -> None:
+        while True:
+            left_ms = cast(int, await asyncio.to_thread(self._redis.pttl, self._heartbeat))
+            self.heartbeat_age_s = max(self.heartbeat_age_s, HEARTBEAT_TTL_S - left_ms / 1000)
+            await asyncio.sleep(LOOK_INTERVAL_S)

@@ -1,0 +1,180 @@
+"""Clients that mean harm, in a process of their own: each does one thing as fast as it goes.
+
+What they send is made before, in pieces of about a megabyte, and written by blocking sockets: they
+take as little of the processor as they can, so that what the others lose they lose to the server's
+work for them. Who is closed comes again at once.
+"""
+
+import contextlib
+import multiprocessing
+import random
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+from benchmarks.workloads import WORKLOADS
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlRecord,
+    IoElement,
+    IoElements,
+    crc16_ibm,
+    encode_imei,
+    encode_packet,
+    luhn_check_digit,
+)
+from teltonika.codecs.framing import encode_frame
+
+PIECE_SIZE = 1_000_000
+"""Bytes that are handed to the socket at a time."""
+LARGE = 60_000
+CONNECTS_WITHIN_S = 5.0
+PAUSE_S = 0.01
+"""After a connection that could not be made or was closed."""
+ONE = next(workload for workload in WORKLOADS if workload.records_per_packet == 1)
+
+
+def _wrong_crc(data: bytes) -> bytes:
+    return struct.pack(">II", 0, len(data)) + data + (crc16_ibm(data) ^ 1).to_bytes(4)
+
+
+def _repeated(data: bytes) -> list[bytes]:
+    return [data * max(1, PIECE_SIZE // len(data))]
+
+
+def _large_record(number: int) -> bytes:
+    """A packet of one record, with one long value."""
+    value = IoElements.of([IoElement.variable(385, bytes(LARGE))])
+    record = AvlRecord(1_760_000_000_000 + 1_000 * number, 0, 0, 0, 0, 0, 0, 0, io=value)
+    return encode_packet(AVL_CODECS.by_name("8E"), [record])
+
+
+def _valid_packets() -> list[bytes]:
+    packets = ONE.packets(20_000, 2)
+    return [b"".join(packets[begin : begin + 5_000]) for begin in range(0, len(packets), 5_000)]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one of them does."""
+
+    name: str
+    pieces: Sequence[bytes]
+    """Sent again and again; the first alone where ``once``."""
+    says_imei: bool = True
+    once: bool = False
+    """It closes then, and comes again."""
+    reads: bool = False
+    """Whether it reads the answers; else the server is left with them."""
+
+
+def kinds() -> list[Kind]:
+    """All there are."""
+    largest = AVL_CODECS.by_name("8").encode_data([])[:1] + b"\x01" + bytes(LARGE) + b"\x01"
+    text = encode_frame(b"\x0c\x01\x06" + bytes(4) + b"\x01")
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    return [
+        Kind("FF", [b"\xff" * PIECE_SIZE]),
+        Kind("wrong CRC, 53 bytes", _repeated(_wrong_crc(b"\x08\x01" + bytes(38) + b"\x01"))),
+        Kind("wrong CRC, 60 kB", _repeated(_wrong_crc(largest))),
+        Kind("no records", _repeated(encode_frame(b"\x08\x00\x00"))),
+        Kind("empty texts", _repeated(text)),
+        Kind("60 kB records", [_large_record(number) for number in range(500)], reads=True),
+        Kind("never reading", _valid_packets()),
+        Kind("HTTP request", [request], says_imei=False, once=True),
+        Kind("random bytes", [random.Random(1).randbytes(PIECE_SIZE)], says_imei=False),
+        Kind("half a handshake", [encode_imei(imei_of(0))[:9]], says_imei=False, once=True),
+    ]
+
+
+def imei_of(number: int) -> str:
+    """None of the honest devices' (`senders.imei_of`)."""
+    digits = f"86000000{number:06d}"
+    return f"{digits}{luhn_check_digit(digits)}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    connected: int
+    closed: int
+    """By the server."""
+
+
+class Attack:
+    """A process of them that runs."""
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        self._counts = counts
+
+    def counts(self) -> Counts:
+        """Of all connections so far."""
+        return Counts(self._counts[0], self._counts[1])
+
+
+@contextlib.contextmanager
+def attacking(port: int, names: Sequence[str], each: int) -> Iterator[Attack]:
+    """``each`` clients of every kind named, until the block is left; all are connected once, or
+    have tried it, when it begins."""
+    context = multiprocessing.get_context("spawn")
+    counts = context.Array("q", 2)
+    begun = context.Barrier(2)
+    process = context.Process(
+        target=_attack, args=(port, list(names), each, counts, begun), daemon=True
+    )
+    process.start()
+    try:
+        begun.wait(timeout=120)
+        yield Attack(counts.get_obj())
+    finally:
+        process.kill()
+        process.join()
+
+
+def _attack(port, names, each, counts, begun) -> None:  # type: ignore[no-untyped-def]
+    chosen = [kind for kind in kinds() if kind.name in names]
+    threads = [
+        threading.Thread(target=_run, args=(port, number, kind, counts), daemon=True)
+        for number, kind in enumerate(kind for kind in chosen for _ in range(each))
+    ]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    for thread in threads:
+        thread.join()
+
+
+def _run(port, number, kind, counts) -> None:  # type: ignore[no-untyped-def]
+    pause = threading.Event()
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), CONNECTS_WITHIN_S) as server:
+                with counts.get_lock():
+                    counts[0] += 1
+                server.settimeout(None)
+                _send(server, number, kind)
+        except (ConnectionResetError, BrokenPipeError):
+            with counts.get_lock():
+                counts[1] += 1
+            pause.wait(PAUSE_S)
+        except OSError:
+            pause.wait(PAUSE_S)
+
+
+def _send(server: socket.socket, number: int, kind: Kind) -> None:
+    if kind.says_imei:
+        server.sendall(encode_imei(imei_of(number)))
+    if kind.reads:
+        threading.Thread(target=_read, args=(server.dup(),), daemon=True).start()
+    for piece in cycle(kind.pieces):
+        server.sendall(piece)
+        if kind.once:
+            return
+
+
+def _read(server: socket.socket) -> None:
+    with server, contextlib.suppress(OSError):
+        while server.recv(65_536):
+            pass
