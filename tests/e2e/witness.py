@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -99,6 +99,10 @@ class Witness(DeviceObserver):
         at_s = now - self._began
         self._acknowledgements.append(Acknowledgement(imei, times[0], times[-1], at_s, latency_s))
 
+    def latencies_s(self, since: int = 0) -> list[float]:
+        """Of the ACKs, without the first ``since``."""
+        return [one.latency_s for one in self._acknowledgements[since:]]
+
     def says(self, record: Record) -> str:
         """What the device knows of a record."""
         imei, time = record
@@ -182,13 +186,20 @@ def compare(
     client: Client, fleet: WitnessedFleet, streams: Sequence[str] = (STREAM,)
 ) -> Comparison:
     """The streams with the devices' own knowledge."""
+    return compare_records(lambda: stored_records(client, streams), fleet)
+
+
+def compare_records(
+    read: Callable[[], Iterable[tuple[str, Record]]], fleet: WitnessedFleet
+) -> Comparison:
+    """What is stored, entry ids and records, with the devices' own knowledge."""
     witness, sent = fleet.witness, fleet.sent()
-    stored = Counter(record for _, record in stored_records(client, streams))
+    stored = Counter(record for _, record in read())
     lost = sorted(witness.records.keys() - stored.keys())
     doubled = sorted(record for record, count in stored.items() if count > 1)
     unsent = sorted(stored.keys() - sent)
     entries: dict[Record, list[str]] = {record: [] for record in (doubled + unsent)[:SHOWN]}
-    for entry, record in stored_records(client, streams) if entries else ():
+    for entry, record in read() if entries else ():
         if record in entries:
             entries[record].append(entry)
     examples = [f"lost: {' '.join(one)}: {witness.says(one)}" for one in lost[:SHOWN]]
