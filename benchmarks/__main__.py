@@ -79,7 +79,7 @@ def main(
         bool, typer.Option("--quick", help="Only see that it runs: the figures mean nothing.")
     ] = False,
 ) -> None:
-    """Measure decoding, captures, starts, ingest, attacks, connections, commands, devices; in minutes."""
+    """Measure decoding, captures, starts, ingest, attacks, connections, commands, devices."""
     started = time.monotonic()
     every = parts(seed, QUICK if quick else 1)
     for name in only or ():

@@ -66,7 +66,7 @@ class Felt(msgspec.Struct, frozen=True):
 
 def measure(seed: int, part: int) -> Iterator[Figure]:
     """One round; everything is shorter by ``part``, and then only some kinds are measured."""
-    packets = ONE.packets(4_000, seed)
+    packets = ONE.packets(2_000, seed)
     names = [kind.name for kind in kinds()]
     all_felt: dict[str, list[Felt]] = {}
     for name in names if part == 1 else names[:QUICK_KINDS]:

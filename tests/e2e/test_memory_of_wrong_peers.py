@@ -47,9 +47,7 @@ class Counted:
         await peers(times)
         deadline = time.monotonic() + SETTLES_WITHIN_S
         while True:
-            growth = max(
-                now - then for then, now in zip(before, await self._counts(), strict=True)
-            )
+            growth = max(now - then for then, now in zip(before, await self._counts(), strict=True))
             if growth < MOST or time.monotonic() > deadline:
                 break
         assert growth < MOST

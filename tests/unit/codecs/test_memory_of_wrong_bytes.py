@@ -95,7 +95,7 @@ UDP = {
 }
 ELSEWHERE = {
     ErrorCode.IMEI_LUHN: "a wrong check digit is told by `ImeiReceived`, and is no error there",
-    ErrorCode.UNRECOGNISED: "of datagrams, of what a server answers, and of bytes without a session",
+    ErrorCode.UNRECOGNISED: "of datagrams, of a server's answers, and of bytes without a session",
     ErrorCode.BAD_HEX: "of text",
     ErrorCode.GAP: "of captures",
 }
@@ -206,7 +206,7 @@ PACKETS = [
     *(framed(data) for data in BAD_RECORDS.values()),
     framed(b"\x07\x00\x00"),
 ]
-"""Wrong ones behind which reading goes on; in a run of 20,000 each comes more than `MOST` times."""
+"""Wrong ones behind which reading goes on; in a run each comes more often than `MOST`."""
 
 
 def test_packets_that_are_wrong_leave_nothing() -> None:
@@ -254,7 +254,7 @@ def test_annotated_broken_packets_leave_nothing() -> None:
     found = [one for one in find_in_pieces((packets,)) if isinstance(one.finding, FoundError)]
     assert len(found) == len(PACKETS)
     each = cycle(found)
-    assert growth_of(lambda: annotate_found(next(each)), 500, 10_000) < MOST
+    assert growth_of(lambda: annotate_found(next(each)), 500, 8_000) < MOST
 
 
 @pytest.mark.parametrize("text", ["000x", "000", "00000000: 00z", "*", "0x"])
@@ -274,7 +274,7 @@ def test_a_long_text_of_broken_packets_leaves_nothing() -> None:
         for number in range(1, 10_000_000):
             yield number, 0, text
 
-    assert growth_of_run(find_in_pieces(parse_hex_rows(rows()))) < MOST
+    assert growth_of_run(find_in_pieces(parse_hex_rows(rows())), 500, 10_000) < MOST
 
 
 @pytest.mark.parametrize("line", ["{}", "[T4c5a33b6: teltonika < 198.51.100.7] {}"])
@@ -286,7 +286,7 @@ def test_a_long_log_of_broken_packets_leaves_nothing(line: str) -> None:
         for hex_run in reader.read_line(next(texts)):
             assert isinstance(next(find_packets(hex_run.data)), FoundError)
 
-    assert growth_of(read) < MOST
+    assert growth_of(read, 500, 10_000) < MOST
 
 
 FILE_HEADER_SIZE = 24
