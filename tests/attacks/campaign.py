@@ -17,8 +17,7 @@ import redis.asyncio
 from rich.console import Console
 from rich.table import Table
 
-_HERE = Path(__file__).parent
-sys.path += [str(_HERE.parent), str(_HERE.parent / "e2e"), str(_HERE.parents[1])]
+sys.path += [str(Path(__file__).parents[1] / "e2e"), *map(str, Path(__file__).parents[1:3])]
 
 from serving import STREAM, ServerProcess
 from witness import Comparison, Record, WitnessedFleet, compare_records, imei_of

@@ -10,7 +10,6 @@ import time
 
 HOST, PORT, SECONDS = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 CONNECTIONS = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-END = time.monotonic() + SECONDS
 ONE_VALUE = b"\x00\x01\x00\x01" + bytes(8) + b"\x00\x01\x01\x81" + (60_008).to_bytes(2)
 HEAD = b"\x8e\x01" + (1_700_000_000_000).to_bytes(8) + bytes(16) + ONE_VALUE + bytes(60_000)
 stored, connected = [0] * CONNECTIONS, [0] * CONNECTIONS
@@ -25,6 +24,7 @@ def crc(data: bytes, value: int = 0) -> int:
 
 
 HEAD_CRC = crc(HEAD)
+END = time.monotonic() + SECONDS
 
 
 def attack(number: int) -> None:
