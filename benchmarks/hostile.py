@@ -42,7 +42,7 @@ OPTIONS = {
     "TELTONIKA_HEARTBEAT_INTERVAL": str(HEARTBEAT_INTERVAL_S),
     "TELTONIKA_HEARTBEAT_TTL": str(HEARTBEAT_TTL_S),
 }
-QUICK_KINDS = 2
+QUICK_KINDS = 1
 ALONE = "alone"
 HEALTH, HEARTBEAT = "/healthz, longest", "heartbeat, oldest"
 
