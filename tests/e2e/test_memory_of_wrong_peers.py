@@ -127,13 +127,13 @@ async def test_peers_that_are_closed_leave_nothing(
         await counted.does_not_grow(come_and_go, wrong.times)
 
 
-PACKETS_EACH = 20
+PACKETS_EACH, ENDED_EACH = 20, 4
+"""By so many less than all are the connections: of those that go on, and those that are ended."""
 WRONG_PACKETS = {
-    "wrong CRCs": framed(PACKET[8:-4], crc_change=1) * PACKETS_EACH,
-    "messages of an unknown type": MESSAGE * PACKETS_EACH,
-    "a wrong CRC and an unknown codec": framed(PACKET[8:-4], crc_change=1)
-    + framed(b"\x07\x00\x00"),
-    "a preamble that is none": framed(PACKET[8:-4], crc_change=1) + b"\x00\x01\x00\x00",
+    "wrong CRCs": (framed(PACKET[8:-4], crc_change=1) * PACKETS_EACH, PACKETS_EACH),
+    "messages of an unknown type": (MESSAGE * PACKETS_EACH, PACKETS_EACH),
+    "an unknown codec": (framed(b"\x07\x00\x00"), ENDED_EACH),
+    "a preamble that is none": (b"\x00\x01\x00\x00", ENDED_EACH),
 }
 
 
@@ -141,15 +141,15 @@ WRONG_PACKETS = {
 async def test_devices_that_send_what_is_wrong_leave_nothing(
     kind: str, start_server: StartServer
 ) -> None:
-    """A thousand devices in turn, each of which sends some and goes."""
-    packets = WRONG_PACKETS[kind]
+    """In turn, each on a connection of its own."""
+    packets, each = WRONG_PACKETS[kind]
     counted = Counted(start_server)
     port = counted.server.port
 
     async def devices(count: int) -> None:
         async def come_and_go(number: int) -> None:
             imei = encode_imei(f"35630704{number:07d}")
-            for _ in range(number, count // PACKETS_EACH, AT_A_TIME):
+            for _ in range(number, count // each, AT_A_TIME):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 try:
                     writer.write(imei + packets)
@@ -197,7 +197,8 @@ BROKEN_DATAGRAMS = (
 
 
 async def test_broken_datagrams_leave_nothing(start_server: StartServer) -> None:
-    counted = Counted(start_server, "--udp-port", "0")
+    """Without the limit, past which nothing of their source would be looked at."""
+    counted = Counted(start_server, "--udp-port", "0", "--max-empty-frames", "0")
 
     def send(count: int) -> None:
         with BareDatagrams(counted.server.udp_port) as device:
