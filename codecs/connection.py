@@ -42,7 +42,7 @@ from teltonika.codecs.framing import (
 from teltonika.codecs.handshake import ACCEPTED, REJECTED, encode_imei
 from teltonika.codecs.registry import CODECS, MESSAGE_CODECS
 
-_ACK_SIZE = 4
+ACK_SIZE = 4
 
 
 class ConnectionState(Enum):
@@ -155,7 +155,7 @@ class ServerConnection(_Connection):
 
     def acknowledge(self, record_count: int) -> None:
         """Queue the four bytes that let the device forget ``record_count`` records."""
-        self._output += record_count.to_bytes(_ACK_SIZE)
+        self._output += record_count.to_bytes(ACK_SIZE)
 
     def send_command(self, message: CommandMessage) -> None:
         """Queue a command, as one whole frame. Raises EncodeError."""
@@ -218,49 +218,43 @@ class DeviceConnection(_Connection):
         self._output += packet
 
     def receive_data(self, data: bytes) -> list[DeviceEvent]:
-        """Events of all that is whole now. Never raises for what a server sends."""
+        """Events of all that is whole now. Never raises for what a server sends.
+
+        At most one event for every four bytes of ``data``, and three more: a caller who bounds
+        what it hands over bounds what it gets. Between calls one frame is held at most.
+        """
         events: list[DeviceEvent] = []
-        self._buffer += data
-        if self._state is ConnectionState.AWAITING_ANSWER and self._buffer:
-            events.append(self._answered(self._buffer.pop(0)))
-        while self._state is ConnectionState.OPEN and (event := self._next()) is not None:
-            events.append(event)
-        if self._state is ConnectionState.CLOSED:
-            self._buffer.clear()  # whatever a server goes on sending, nothing reads it any more
+        buffer = self._buffer
+        buffer += data
+        position = 0
+        if self._state is ConnectionState.AWAITING_ANSWER and buffer:
+            events.append(self._answered(buffer[0]))
+            position = 1
+        if self._state is ConnectionState.OPEN:
+            while (size := server_message_size(buffer, position)) is not None:
+                message = bytes(buffer[position : position + size])
+                position += size
+                if size == ACK_SIZE:
+                    events.append(PacketAcknowledged(int.from_bytes(message)))
+                else:
+                    events.append(_decode_frame(message))
+            del buffer[:position]
+        elif self._state is ConnectionState.CLOSED:
+            buffer.clear()  # whatever a server goes on sending, nothing reads it any more
         return events
 
     @property
     def undecided(self) -> bool:
         """Whether zero bytes are held that may be an ACK of no records, or begin a command."""
         held = len(self._buffer)
-        return self._state is ConnectionState.OPEN and _ACK_SIZE <= held <= HEADER_SIZE
+        return self._state is ConnectionState.OPEN and ACK_SIZE <= held <= HEADER_SIZE
 
     def settle(self) -> list[DeviceEvent]:
         """Nothing more came for a while: what is `undecided` was an ACK."""
-        return [self._acknowledged()] if self.undecided else []
-
-    def _next(self) -> DeviceEvent | None:
-        """What stands first in the buffer, or None while that is not all there."""
-        buffer = self._buffer
-        if len(buffer) < _ACK_SIZE:
-            return None
-        if any(buffer[:_ACK_SIZE]):
-            return self._acknowledged()
-        if len(buffer) <= HEADER_SIZE:
-            return None
-        size = message_size(buffer)
-        if size is None:
-            return self._acknowledged()
-        if size > len(buffer):
-            return None
-        packet = bytes(buffer[:size])
-        del buffer[:size]
-        return _decode_frame(packet)
-
-    def _acknowledged(self) -> PacketAcknowledged:
-        accepted = int.from_bytes(self._buffer[:_ACK_SIZE])
-        del self._buffer[:_ACK_SIZE]
-        return PacketAcknowledged(accepted)
+        if not self.undecided:
+            return []
+        del self._buffer[:ACK_SIZE]
+        return [PacketAcknowledged(0)]
 
     def _answered(self, answer: int) -> DeviceEvent:
         if answer == ACCEPTED[0]:
@@ -279,6 +273,25 @@ class DeviceConnection(_Connection):
                 found=f"0x{answer:02X}",
             )
         )
+
+
+def server_message_size(data: bytes | bytearray, position: int = 0) -> int | None:
+    """How long what a server says at ``position`` is: an ACK, or the frame of a command.
+
+    None while that is not all there, or not decided: an ACK of no records and the preamble of a
+    command are the same bytes. What cannot become a frame of `MAX_PACKET_SIZE` is an ACK.
+    """
+    held = len(data) - position
+    if held < ACK_SIZE:
+        return None
+    if any(data[position : position + ACK_SIZE]):
+        return ACK_SIZE
+    if held <= HEADER_SIZE:
+        return None
+    size = message_size(data, position)
+    if size is None:
+        return ACK_SIZE
+    return size if size <= held else None
 
 
 def _decode_frame(packet: bytes) -> CommandReceived | FrameSkipped | CrcFailed:

@@ -12,6 +12,9 @@ SPLIT_PIECES = 4
 SPLIT_PAUSE_S = 0.05
 """Between two pieces: longer than TCP would wait to send them as one."""
 
+MAX_WAITING = 1_000
+"""Pieces of answers that wait; a frame that comes to more is dropped."""
+
 
 class AnswerFault(Enum):
     """What is wrong with the answers. The commands are executed all the same."""
@@ -45,8 +48,10 @@ class AnswerQueue:
         """When something is to be written next; infinite where nothing waits."""
         return self._pieces[0][0] if self._pieces else inf
 
-    def add(self, frame: bytes, now_s: float) -> None:
-        """A frame that a command has just called for."""
+    def add(self, frame: bytes, now_s: float) -> bool:
+        """A frame that a command has just called for; whether there was room for it."""
+        if len(self._pieces) >= MAX_WAITING:
+            return False
         due = now_s + self._delay_s
         match self._fault:
             case AnswerFault.NONE:
@@ -60,6 +65,7 @@ class AnswerQueue:
                     self._pieces.append((piece_due, frame[start:end], end == len(frame)))
             case AnswerFault.WITHHOLD:
                 pass
+        return True
 
     def pop(self) -> bytes:
         """What is to be written next. Raises IndexError where nothing waits."""

@@ -157,7 +157,7 @@ def _setparam(unit: Unit, report: DeviceReport, match: re.Match[str]) -> str:
     answers = []
     for pair in match[1].split(";"):
         id_, _, value = pair.partition(":")
-        unit.parameters[int(id_)] = value
+        unit.set_parameter(int(id_), value)
         answers.append(f"Param ID:{int(id_)} New Val:{value}")
     return ";".join(answers)
 

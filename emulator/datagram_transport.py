@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any, cast
 
+from teltonika.emulator.turns import TURN_BYTES
+
 
 class DatagramTransport(asyncio.Transport):
     """Each write is one datagram to the server, each datagram of the server's one read.
@@ -37,7 +39,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        self._protocol.data_received(data)
+        # An answer has 7 bytes: what is over a turn's is broken, and its beginning as well.
+        self._protocol.data_received(data[:TURN_BYTES])
 
     def error_received(self, exc: Exception) -> None:
         self._error = exc

@@ -85,6 +85,14 @@ DEAF = frozenset((DeviceState.DISCONNECTED, DeviceState.CLOSING, DeviceState.DON
 """States in which the server's bytes mean nothing any more."""
 
 
+FLOODED = "the server sends without end what the device did not ask for"
+"""A device's complaint, where that is why it closes."""
+FLOOD = 1_000
+"""Messages that a device can do nothing with: after so many in a minute, with no packet
+acknowledged between them, it leaves the connection."""
+_MINUTE_MS = 60_000
+
+
 class Packet(msgspec.Struct, frozen=True, gc=False):
     """As it goes out, each time the same."""
 
@@ -107,6 +115,8 @@ class EmulatedDevice(ABC):
         "_ignores_acks",
         "_records_left",
         "_unacknowledged",
+        "_useless",
+        "_useless_since_ms",
         "codec",
         "complaint",
         "imei",
@@ -145,6 +155,8 @@ class EmulatedDevice(ABC):
         self._records_left = record_count
         self._unacknowledged: deque[Packet] = deque()
         self._ignores_acks = False
+        self._useless = 0
+        self._useless_since_ms = 0
         self._begin_session()
 
     @property
@@ -157,6 +169,7 @@ class EmulatedDevice(ABC):
         self._move(Action.CONNECT)
         self.report.connections += 1
         self.complaint = ""
+        self._useless = 0
         self._begin_session()
 
     def connection_lost(self) -> None:
@@ -278,12 +291,25 @@ class EmulatedDevice(ABC):
 
     def _delivered(self) -> PacketDelivered:
         """The packet that has waited longest was acknowledged in full."""
+        self._useless = 0
         packet = self._unacknowledged.popleft()
         self.report.packets_acknowledged += 1
         self.report.records_acknowledged += packet.record_count
         if self._records_left == 0 and not self._unacknowledged:
             self._move(Action.FINISH)
         return PacketDelivered(packet.encoded, packet.record_count)
+
+    def _count_useless(self) -> None:
+        """The server said what nobody asked for, or nobody understands: `FLOOD` of it is enough."""
+        if self.state in DEAF:
+            return
+        now_ms = self.unit.now_ms
+        if not self._useless or now_ms - self._useless_since_ms >= _MINUTE_MS:
+            self._useless, self._useless_since_ms = 0, now_ms
+        self._useless += 1
+        if self._useless >= FLOOD:
+            self.report.floods += 1
+            self._break_off(FLOODED)
 
     def _break_off(self, complaint: str) -> None:
         self._move(Action.BREAK_OFF)

@@ -30,6 +30,7 @@ from teltonika.emulator.record_buffer import RecordBuffer
 from teltonika.emulator.recording import Recorder, Recording
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
+from teltonika.emulator.turns import TurnProtocol
 
 SETTLE_S = 0.5
 """Four zero bytes with nothing behind them for so long are an ACK of no records, not the beginning
@@ -39,22 +40,35 @@ JITTER = 0.1
 """Of the interval: by so much at most a device of a fleet sends later than is due."""
 
 
-class Wire(asyncio.Protocol):
-    """One connection: hands its bytes to the link, and knows whether it still stands."""
+class Wire(TurnProtocol):
+    """One connection: hands its bytes to the link, and knows whether it still stands.
 
-    __slots__ = ("_link", "error", "lost")
+    While the server does not read the answers to its commands, no further command is read.
+    """
+
+    __slots__ = ("_link", "lost", "reset", "why_lost")
 
     def __init__(self, link: "DeviceLink") -> None:
+        super().__init__()
         self._link = link
         self.lost = asyncio.Event()
-        self.error: Exception | None = None
-        """How it was lost; None if the server closed it."""
+        self.reset = False
+        """Whether it was lost otherwise than by being closed."""
+        self.why_lost = ""
 
-    def data_received(self, data: bytes) -> None:
+    def take_turn(self, data: bytes) -> None:
         self._link.receive(data)
 
+    def pause_writing(self) -> None:
+        self.stop_taking()
+
+    def resume_writing(self) -> None:
+        self.go_on_taking()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self.error = exc
+        super().connection_lost(exc)
+        self.reset = exc is not None
+        self.why_lost = self._link.describe_loss(exc)
         self.lost.set()
         self._link.wake()
 
@@ -337,11 +351,10 @@ class DeviceLink:
         self._write()
         try:
             await self._talk(wire)
-            unanswered = self.device.state is DeviceState.AWAITING_ANSWER
         finally:
             if self._recording is not None:
                 by_server = wire.lost.is_set()
-                self._recording.closed(by_server=by_server, reset=wire.error is not None)
+                self._recording.closed(by_server=by_server, reset=wire.reset)
                 self._recording = None
             if self._abandons and not wire.lost.is_set():
                 self._connector.abandon(transport)
@@ -354,7 +367,12 @@ class DeviceLink:
         await wire.lost.wait()
         if self._ends_now:
             return "on purpose"
-        return self.device.complaint or why_lost(wire.error, tls if unanswered else None)
+        return self.device.complaint or wire.why_lost
+
+    def describe_loss(self, error: Exception | None) -> str:
+        """Why the connection is gone; without ``error`` the server closed it."""
+        unanswered = self.device.state is DeviceState.AWAITING_ANSWER
+        return why_lost(error, self._settings.tls if unanswered else None)
 
     def _forget_unwritten(self) -> None:
         """The connection is gone."""
@@ -368,7 +386,8 @@ class DeviceLink:
                 return
             if await self._woken_before(step[0]):
                 if self._failure is not None:
-                    raise self._failure
+                    failure, self._failure = self._failure, None
+                    raise failure
                 continue
             step = self._next_step()  # what was due may have been done, and something else be due
             if step is not None and step[0] <= self._loop.time():
@@ -382,11 +401,10 @@ class DeviceLink:
         answer = (0.0 if self._may_send_text else self._answers.due_s, self._write)
         match self.device.state:
             case DeviceState.READY:
-                self._patience.reschedule(None)  # nothing is wanted from the server
-                step = (
-                    self._due + self._late_s,
-                    self._send_next if self._buffer is None else self._look,
-                )
+                due = self._due + self._late_s
+                if due > self._loop.time():
+                    self._patience.reschedule(None)  # nothing is wanted from the server
+                step = (due, self._send_next if self._buffer is None else self._look)
             case DeviceState.AWAITING_ANSWER | DeviceState.AWAITING_ACK:
                 step = (self._answer_due, self._time_out)
             case _:
@@ -458,8 +476,8 @@ class DeviceLink:
         self._observer.connected(self.device)
 
     def _answer(self, frame: bytes) -> None:
-        if frame:
-            self._answers.add(frame, self._loop.time())
+        if frame and not self._answers.add(frame, self._loop.time()):
+            self.device.report.answers_dropped += 1
 
     def _skip_overdue(self) -> None:
         """Leave out the packets that are due. Without an interval no record has a time to be due:

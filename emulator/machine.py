@@ -140,6 +140,7 @@ class DeviceMachine(EmulatedDevice):
                 self._commanded(message, events)
             case CommandReceived() | FrameSkipped() | CrcFailed():
                 self.report.broken_frames += 1
+                self._count_useless()
             case ProtocolViolation(error):
                 self.report.handshake_failures += 1
                 self._break_off(error.message)
@@ -150,8 +151,10 @@ class DeviceMachine(EmulatedDevice):
         if self.state is not DeviceState.AWAITING_ACK:
             self.report.wrong_acks += 1
             events.append(AckRefused(0, accepted))
+            self._count_useless()
             return
         if self._ignores_acks:
+            self._count_useless()
             return
         packet = self._awaited.popleft()
         if packet is None:
@@ -183,13 +186,14 @@ class DeviceMachine(EmulatedDevice):
             nack = CommandMessage(message.codec_id, MessageType.NACK, b"", self.imei)
             report.nacks += 1
             events.append(CommandRefused(message.text, encode_message(nack)))
+            self._count_useless()
             return
         execution = execute(message.content, self.unit, report)
         if execution is None:
             events.append(CommandIgnored(message.text))
+            self._count_useless()
             return
-        report.commands_executed += 1
-        report.commands[message.text] = report.commands.get(message.text, 0) + 1
+        report.count_command(message.text)
         events.append(CommandExecuted(message.text, _answer_frame(message, execution.answer)))
         match execution.effect:
             case Effect.RESTART:

@@ -3,6 +3,10 @@
 import msgspec
 
 
+MAX_COMMAND_TEXTS = 1_000
+OTHER_COMMANDS = "other commands"
+
+
 class DeviceReport(msgspec.Struct, kw_only=True):
     """Counts of one device's run. All grow from zero; times are in seconds."""
 
@@ -37,15 +41,21 @@ class DeviceReport(msgspec.Struct, kw_only=True):
     commands_executed: int = 0
     """Of those, the ones that were known, and so had an effect or an answer."""
     commands: dict[str, int] = msgspec.field(default_factory=dict)
-    """The text of each command that was executed, to how often it was."""
+    """The text of each command that was executed, to how often it was; past `MAX_COMMAND_TEXTS`
+    different ones the rest together, as `OTHER_COMMANDS`."""
     nacks: int = 0
     """Commands that named another IMEI, and so were not executed."""
     answers: int = 0
     """Answers and nACKs that were written whole. A doubled one is two."""
+    answers_dropped: int = 0
+    """Answers that were never written because too many waited already."""
     texts: int = 0
     """Texts of codecs 13 and 15 that were written; nothing answers them."""
     broken_frames: int = 0
     """What came in a packet and was no command: a wrong CRC, a wrong size, another codec."""
+    floods: int = 0
+    """Connections that the device left because the server sent without end what it did not ask
+    for."""
     restarts: int = 0
     """Times the device was told to start again."""
     records_deleted: int = 0
@@ -64,6 +74,13 @@ class DeviceReport(msgspec.Struct, kw_only=True):
     ack_latency_mean_s: float = 0.0
     """From the write of a packet to its ACK; 0 while there was none."""
     ack_latency_max_s: float = 0.0
+
+    def count_command(self, text: str) -> None:
+        """The device executed the command ``text``."""
+        self.commands_executed += 1
+        if text not in self.commands and len(self.commands) >= MAX_COMMAND_TEXTS:
+            text = OTHER_COMMANDS
+        self.commands[text] = self.commands.get(text, 0) + 1
 
     @property
     def complete(self) -> bool:

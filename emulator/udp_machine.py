@@ -56,12 +56,15 @@ class UdpMachine(EmulatedDevice):
         answer = decode_answer(data)
         if answer is None:
             self.report.broken_frames += 1
+            self._count_useless()
             return []
         if self._ignores_acks or not self._is_for_packet_in_flight(answer):
+            self._count_useless()
             return []
         packet = self._unacknowledged[0]
         if answer.accepted != packet.record_count:
             self.report.wrong_acks += 1
+            self._count_useless()
             return [AckRefused(packet.record_count, answer.accepted)]
         self._move(Action.ANSWER)
         delivered = self._delivered()

@@ -12,6 +12,8 @@ FMB120_VERSION = (
     "Uptime:{uptime_s} MAC:{mac} SPC:1(0) AXL:0 OBD:0 BL:1.6 BT:4"
 )
 
+MAX_PARAMETERS = 10_000
+"""More than any model has."""
 
 Answers = Mapping[str, str] | Callable[[str], str | None]
 """From the text of a command to that of its answer; an empty one is not sent.
@@ -77,6 +79,11 @@ class Unit:
         """The one of ``answers``; None where the device's stands."""
         answers = self.answers
         return answers.get(command) if isinstance(answers, Mapping) else answers(command)
+
+    def set_parameter(self, id_: int, value: str) -> None:
+        """Configure it; past `MAX_PARAMETERS` different ones nothing more is kept."""
+        if id_ in self.parameters or len(self.parameters) < MAX_PARAMETERS:
+            self.parameters[id_] = value
 
     @property
     def uptime_s(self) -> int:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from teltonika.codecs import AVL_CODECS, MAX_PACKET_SIZE, FramingError, crc16_ibm
-from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, PING, message_size, packet_size
+from teltonika.codecs.connection import ACK_SIZE, server_message_size
+from teltonika.codecs.framing import CRC_SIZE, HEADER_SIZE, PING, packet_size
 from teltonika.codecs.handshake import IMEI_DIGITS, IMEI_FRAME_SIZE
 
 _AVL_IDS = AVL_CODECS.ids
-_ACK_SIZE = 4
 
 
 class DeviceMessage(msgspec.Struct, frozen=True, gc=False):
@@ -74,38 +74,36 @@ class ServerStream:
     @property
     def undecided(self) -> bool:
         """Whether zero bytes are held that may be an ACK."""
-        return _ACK_SIZE <= len(self._buffer) <= HEADER_SIZE
+        return ACK_SIZE <= len(self._buffer) <= HEADER_SIZE
 
     def receive_data(self, data: bytes) -> list[ServerMessage]:
         """What is whole now."""
-        self._buffer += data
+        buffer = self._buffer
+        buffer += data
         messages = []
-        if self._handshake and self._buffer:
+        position = 0
+        if self._handshake and buffer:
             self._handshake = False
-            messages.append(self._take(1))
-        while (size := self._next_size()) is not None:
-            messages.append(self._take(size))
+            messages.append(self._message(0, 1))
+            position = 1
+        while (size := server_message_size(buffer, position)) is not None:
+            messages.append(self._message(position, size))
+            position += size
+        self._drop(position)
         return messages
 
     def settle(self) -> list[ServerMessage]:
         """Nothing more came for a while, or ever will: what is `undecided` was an ACK."""
-        return [self._take(_ACK_SIZE), *self.receive_data(b"")] if self.undecided else []
+        if not self.undecided:
+            return []
+        acknowledged = self._message(0, ACK_SIZE)
+        self._drop(ACK_SIZE)
+        return [acknowledged, *self.receive_data(b"")]
 
-    def _next_size(self) -> int | None:
-        buffer = self._buffer
-        if len(buffer) < _ACK_SIZE:
-            return None
-        if any(buffer[:_ACK_SIZE]):
-            return _ACK_SIZE
-        if len(buffer) <= HEADER_SIZE:
-            return None
-        size = message_size(buffer)
-        if size is None:
-            return _ACK_SIZE
-        return size if size <= len(buffer) else None
+    def _message(self, position: int, size: int) -> ServerMessage:
+        data = bytes(self._buffer[position : position + size])
+        return ServerMessage(self._offset + position, data, command=size > ACK_SIZE)
 
-    def _take(self, size: int) -> ServerMessage:
-        message = ServerMessage(self._offset, bytes(self._buffer[:size]), command=size > _ACK_SIZE)
+    def _drop(self, size: int) -> None:
         del self._buffer[:size]
         self._offset += size
-        return message
