@@ -386,6 +386,8 @@ def _print_table(report: DeviceReport, target: str) -> None:
             ("packets without an ACK in time", report.ack_timeouts),
             ("commands for another IMEI", report.nacks),
             ("broken frames", report.broken_frames),
+            ("floods", report.floods),
+            ("answers dropped", report.answers_dropped),
             ("restarts", report.restarts),
             ("records deleted by command", report.records_deleted),
             ("records overwritten in the buffer", report.records_overwritten),

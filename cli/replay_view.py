@@ -169,9 +169,11 @@ def _print_troubles(result: SessionResult) -> None:
             f"session {result.session}: {difference.kind} at byte {difference.offset}: "
             f"captured {_shown(difference.expected)}, came {_shown(difference.found)}"
         )
-    if len(result.differences) > MAX_DIFFERENCES:
-        more = len(result.differences) - MAX_DIFFERENCES
-        typer.echo(f"session {result.session}: {more:,} more differences; --json has them all")
+    more = len(result.differences) - MAX_DIFFERENCES
+    if more > 0:
+        typer.echo(f"session {result.session}: {more:,} more differences; --json has them")
+    if result.left_out:
+        typer.echo(f"session {result.session}: and {result.left_out:,} more that were not kept")
 
 
 def _shown(hex_text: str | None) -> str:

@@ -22,10 +22,10 @@ class TurnProtocol(asyncio.Protocol):
     What is held when the connection ends is dropped.
     """
 
-    __slots__ = ("_at", "_held", "_next_turn", "_takes_no_more", "_transport")
+    __slots__ = ("_at", "_held", "_next_turn", "_source", "_takes_no_more")
 
     def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
+        self._source: asyncio.Transport | None = None
         self._held = b""
         self._at = 0  # what stands before it in `_held` had its turn
         self._next_turn: asyncio.Handle | None = None
@@ -36,7 +36,7 @@ class TurnProtocol(asyncio.Protocol):
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's over TLS is no subclass
+        self._source = cast("asyncio.Transport", transport)  # uvloop's over TLS is no subclass
 
     def data_received(self, data: bytes) -> None:
         if self._held or self._takes_no_more:  # read before the pause, or by TLS in spite of it
@@ -55,7 +55,7 @@ class TurnProtocol(asyncio.Protocol):
         self._cancel_turn()
         self._held = b""
         self._at = 0
-        self._transport = None
+        self._source = None
 
     def stop_taking(self) -> None:
         """Read nothing more, and hand over nothing more, until `go_on_taking`."""
@@ -93,9 +93,9 @@ class TurnProtocol(asyncio.Protocol):
             self._next_turn = None
 
     def _pause(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if self._source is not None and not self._source.is_closing():
+            self._source.pause_reading()
 
     def _resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._source is not None and not self._source.is_closing():
+            self._source.resume_reading()

@@ -3,9 +3,9 @@
 import asyncio
 from typing import cast
 
-from teltonika.emulator.conformance.device_socket import Unexpected
+from teltonika.emulator.conformance.device_socket import FLOOD_BYTES, Unexpected
 from teltonika.emulator.conformance.patience import Patience
-from teltonika.emulator.conformance.transcript import Speaker, Transcript
+from teltonika.emulator.conformance.transcript import Speaker, Transcript, shown_bytes
 
 
 class DatagramSocket(asyncio.DatagramProtocol):
@@ -16,13 +16,17 @@ class DatagramSocket(asyncio.DatagramProtocol):
         self._transcript = transcript
         self._number = transcript.connected()
         self._received: asyncio.Queue[bytes] = asyncio.Queue()
+        self._size = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
+        if self._floods:
+            return
         self._transcript.add(self._number, Speaker.SERVER, data)
         self._received.put_nowait(data)
+        self._size += len(data) + 1  # an empty one takes room as well
 
     def error_received(self, exc: Exception) -> None:
         self._transcript.add(self._number, Speaker.SERVER, note=str(exc))
@@ -32,7 +36,10 @@ class DatagramSocket(asyncio.DatagramProtocol):
         self._transport.sendto(datagram)
 
     async def answer(self, wait_s: float | None = None) -> bytes | None:
-        """The next datagram, or None where none came in time."""
+        """The next datagram, or None where none came in time. Raises Unexpected where they come
+        without end."""
+        if self._floods:
+            raise Unexpected(f"the server sent more than {FLOOD_BYTES:,} bytes, and went on")
         try:
             async with asyncio.timeout(self._patience.answer_s if wait_s is None else wait_s):
                 return await self._received.get()
@@ -45,4 +52,8 @@ class DatagramSocket(asyncio.DatagramProtocol):
         if found is None:
             raise Unexpected(f"no answer in {self._patience.answer_s:g} s")
         if found != expected:
-            raise Unexpected(f"the server answered {found.hex()}, not {expected.hex()}")
+            raise Unexpected(f"the server answered {shown_bytes(found)}, not {expected.hex()}")
+
+    @property
+    def _floods(self) -> bool:
+        return self._size > FLOOD_BYTES

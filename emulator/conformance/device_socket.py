@@ -2,10 +2,11 @@
 
 No state machine keeps it from sending what a device would not. What comes back is cut into
 answers by `teltonika.codecs.DeviceConnection`; commands, which a server may send at any moment,
-are read over.
+are skipped. A server that sends `FLOOD_BYTES`, of whatever, is left, and the case has seen that.
 """
 
 import asyncio
+from collections import deque
 from typing import NoReturn, cast
 
 from teltonika.codecs import (
@@ -16,8 +17,11 @@ from teltonika.codecs import (
     ProtocolViolation,
 )
 from teltonika.emulator.conformance.patience import Patience
-from teltonika.emulator.conformance.transcript import Speaker, Transcript
+from teltonika.emulator.conformance.transcript import Speaker, Transcript, shown_bytes
+from teltonika.emulator.turns import TurnProtocol
 
+FLOOD_BYTES = 65_536
+"""On one connection: no case has a server say a hundredth of it."""
 _ANY_IMEI = "0" * 15
 """What the parser of the answers is told: it sends nothing."""
 
@@ -26,17 +30,20 @@ class Unexpected(Exception):  # noqa: N818 - it is no error of ours, but what a 
     """What the server did instead of what the case expects, as one sentence."""
 
 
-class DeviceSocket(asyncio.Protocol):
+class DeviceSocket(TurnProtocol):
     """One TCP connection to the server."""
 
     def __init__(self, patience: Patience, transcript: Transcript) -> None:
+        super().__init__()
         self._patience = patience
         self._transcript = transcript
         self._number = transcript.connected()
         self._answers = DeviceConnection()
         self._answers.start(_ANY_IMEI)
-        self._events: list[DeviceEvent] = []
-        self._unread = b""
+        self._events: deque[DeviceEvent] = deque()
+        self._unread = bytearray()
+        self._answers_size = 0  # how much of what is unread the events are
+        self._received = 0
         self._changed = asyncio.Event()
         self._gone = asyncio.Event()
         self.closed_by_server = False
@@ -44,10 +51,18 @@ class DeviceSocket(asyncio.Protocol):
     # -- asyncio calls these ---------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def take_turn(self, data: bytes) -> None:
+        if self._floods:
+            return
         self._transcript.add(self._number, Speaker.SERVER, data)
+        self._received += len(data)
+        if self._floods:
+            self._transport.abort()
+            self._changed.set()
+            return
         self._unread += data
         self._took(self._answers.receive_data(data))
         self._changed.set()
@@ -57,6 +72,7 @@ class DeviceSocket(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         if exc is not None:
             self._ended(f"connection lost: {exc}")
         self._gone.set()
@@ -117,7 +133,9 @@ class DeviceSocket(asyncio.Protocol):
 
     async def next_accepted(self, wait_s: float | None = None) -> int | None:
         """The next ACK that accepts records; None if none comes in time, or before the end."""
-        while (count := await self._next_ack(wait_s)) == 0:
+        now = asyncio.get_running_loop().time
+        deadline = now() + (self._patience.answer_s if wait_s is None else wait_s)
+        while (count := await self._next_ack(max(0.0, deadline - now()))) == 0:
             pass
         return count
 
@@ -130,7 +148,7 @@ class DeviceSocket(asyncio.Protocol):
         while not self._unread and not self.closed_by_server and await self._change(deadline):
             pass
         if self._unread:
-            raise Unexpected(f"the server sent {self._unread.hex()} {when}")
+            raise Unexpected(f"the server sent {shown_bytes(bytes(self._unread))} {when}")
 
     async def closed(self) -> bool:
         """Whether the server closes in the time that an answer may take."""
@@ -152,10 +170,11 @@ class DeviceSocket(asyncio.Protocol):
         for event in events:
             if isinstance(event, HandshakeAnswered | PacketAcknowledged | ProtocolViolation):
                 self._events.append(event)
+                self._answers_size += _size(event)
             else:  # a whole frame, and answers before it are still unread
-                start = sum(_size(kept) for kept in self._events)
+                start = self._answers_size
                 size = 12 + int.from_bytes(self._unread[start + 4 : start + 8])
-                self._unread = self._unread[:start] + self._unread[start + size :]
+                del self._unread[start : start + size]
 
     async def _handshake_answer(self) -> bool:
         event = await self._answer()
@@ -164,7 +183,7 @@ class DeviceSocket(asyncio.Protocol):
         if not isinstance(event, HandshakeAnswered):
             found = self._unread[:1].hex()
             raise Unexpected(f"the server answered the IMEI with {found}, not 01 or 00")
-        self._unread = self._unread[1:]
+        self._read(event)
         return event.accepted
 
     async def _next_ack(self, wait_s: float | None = None) -> int | None:
@@ -172,7 +191,7 @@ class DeviceSocket(asyncio.Protocol):
         if event is None:
             return None
         assert isinstance(event, PacketAcknowledged), event
-        self._unread = self._unread[4:]
+        self._read(event)
         return event.accepted
 
     async def _answer(self, wait_s: float | None = None) -> DeviceEvent | None:
@@ -186,10 +205,24 @@ class DeviceSocket(asyncio.Protocol):
                 self._took(self._answers.settle() + self._answers.receive_data(b""))
                 if not self._events and (self.closed_by_server or now() >= deadline):
                     return None
-        return self._events.pop(0)
+        return self._events.popleft()
+
+    def _read(self, answer: DeviceEvent) -> None:
+        size = _size(answer)
+        self._answers_size -= size
+        del self._unread[:size]
+
+    @property
+    def _floods(self) -> bool:
+        return self._received > FLOOD_BYTES
 
     async def _change(self, deadline: float) -> bool:
-        """Wait for bytes or the end of the connection; False when the deadline came first."""
+        """Wait for bytes or the end of the connection; False when the deadline came first.
+
+        Raises Unexpected where the bytes come without end.
+        """
+        if self._floods:
+            raise Unexpected(f"the server sent more than {FLOOD_BYTES:,} bytes, and went on")
         try:
             async with asyncio.timeout_at(deadline):
                 await self._changed.wait()
@@ -202,7 +235,8 @@ class DeviceSocket(asyncio.Protocol):
         if self.closed_by_server:
             raise Unexpected(f"{what}: the server closed the connection")
         if self._unread:
-            raise Unexpected(f"{what} in {self._patience.answer_s:g} s, but {self._unread.hex()}")
+            found = shown_bytes(bytes(self._unread))
+            raise Unexpected(f"{what} in {self._patience.answer_s:g} s, but {found}")
         raise Unexpected(f"{what} in {self._patience.answer_s:g} s")
 
 

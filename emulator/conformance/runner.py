@@ -57,7 +57,7 @@ async def run_case(case: Case, group: str, target: Target) -> CaseResult:
         outcome=outcome,
         saw=saw,
         duration_s=bench.transcript.duration_s,
-        exchanges=tuple(bench.transcript.exchanges),
+        exchanges=bench.transcript.exchanges,
     )
 
 

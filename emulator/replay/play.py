@@ -10,11 +10,19 @@ from time import perf_counter
 
 from teltonika.codecs.captures import Closing, Side
 from teltonika.emulator.link import SETTLE_S
-from teltonika.emulator.replay.results import Difference, SessionResult
+from teltonika.emulator.replay.results import (
+    FOUND_BYTES,
+    KEPT_EXTRAS,
+    Difference,
+    SessionResult,
+)
 from teltonika.emulator.replay.script import Expected, Script
 from teltonika.emulator.replay.settings import ReplaySettings
 from teltonika.emulator.replay.stream import ServerMessage, ServerStream
+from teltonika.emulator.turns import TurnProtocol
 
+FLOOD_BYTES = 1_048_576
+"""A server that says so much of what the capture does not have is left."""
 _LINGER_S = 2.0
 """How long a server may take to close behind the device, before nothing more is waited for."""
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -31,6 +39,9 @@ class _Line:
         self._open = list(script.answers)
         self._missed = 0
         self._heard = 0.0  # when something came last, in the loop's time
+        self._answered_last = 0.0  # when an answer came last that was due
+        self._extras = 0  # what came and is not in the capture
+        self._extra_bytes = 0
         self._written: list[tuple[int, float]] = []  # bytes in all, and when
         self._latencies: list[float] = []
         self._woken = asyncio.Event()
@@ -57,7 +68,7 @@ class _Line:
         begin = self._loop.time()
         return await self._until(
             lambda: len(self._script.answers) - len(self._open) >= count,
-            lambda: max(begin, self._heard) + self._settings.timeout_s,
+            lambda: max(begin, self._answered_last) + self._settings.timeout_s,
         )
 
     async def _until(self, done: Callable[[], bool], deadline: Callable[[], float]) -> bool:
@@ -90,8 +101,9 @@ class _Line:
         due = list(takewhile(lambda answer: answer.due_at <= self.result.sent, self._open))
         if not due:
             self.result.unexpected += 1
-            self._differs("unexpected", message.offset, None, message.data)
+            self._extra("unexpected", message.offset, None, message.data)
             return
+        self._answered_last = self._loop.time()
         expected = self._stands_for(message, due)
         self._open.remove(expected)
         place = bisect_left(self._written, (expected.due_at, 0.0))
@@ -111,7 +123,22 @@ class _Line:
         captured = self._script.commands
         expected = captured[number] if number < len(captured) else None
         if expected != message.data:
-            self._differs("command", message.offset, expected, message.data)
+            self._extra("command", message.offset, expected, message.data)
+
+    def _extra(self, kind: str, offset: int, expected: bytes | None, found: bytes) -> None:
+        """What the capture does not have: there may be no end to it."""
+        self._extras += 1
+        self._extra_bytes += len(found) + 1  # an empty datagram is one as well
+        if self._extras <= KEPT_EXTRAS:
+            self._differs(kind, offset, expected, found)
+        else:
+            self.result.left_out += 1
+        if self._extra_bytes > FLOOD_BYTES and not self.lost:
+            self.result.error = (
+                f"the server sent more than {FLOOD_BYTES:,} bytes that the capture does not have"
+            )
+            self.lost = True
+            self._woken.set()
 
     def _differs(self, kind: str, offset: int, expected: bytes | None, found: bytes | None) -> None:
         self.result.differences.append(
@@ -119,7 +146,7 @@ class _Line:
                 kind,  # type: ignore[arg-type]
                 offset,
                 None if expected is None else expected.hex(),
-                None if found is None else found.hex(),
+                None if found is None else found[:FOUND_BYTES].hex(),
             )
         )
 
@@ -143,11 +170,12 @@ class _Line:
         self.result.note = note if self.result.note is None else f"{self.result.note}; {note}"
 
 
-class TcpLine(_Line, asyncio.Protocol):
+class TcpLine(_Line, TurnProtocol):
     """A session over TCP."""
 
     def __init__(self, script: Script, settings: ReplaySettings) -> None:
-        super().__init__(script, settings)
+        _Line.__init__(self, script, settings)
+        TurnProtocol.__init__(self)
         self._stream = ServerStream()
 
     async def play(self) -> SessionResult:
@@ -189,10 +217,14 @@ class TcpLine(_Line, asyncio.Protocol):
             if self._script.closed_by is Side.DEVICE:
                 await self._pace(self._script.closes_at_s, began)
         ends_so = self._script.closed_by is Side.SERVER and not self._open
-        if self.lost and self.result.sent < self.result.of and not ends_so:
+        if self.result.error is None and self.lost and not ends_so and self._has_more:
             self.result.error = (
                 f"the server closed after {self.result.sent} of {self.result.of} bytes"
             )
+
+    @property
+    def _has_more(self) -> bool:
+        return self.result.sent < self.result.of
 
     async def _close(self, transport: asyncio.Transport) -> None:
         """As in the capture, by whoever closed there."""
@@ -212,13 +244,16 @@ class TcpLine(_Line, asyncio.Protocol):
         end = self._loop.time() + min(timeout_s, _LINGER_S)
         await self._until(lambda: self.lost, lambda: end)
 
-    def data_received(self, data: bytes) -> None:
+    def take_turn(self, data: bytes) -> None:
+        if self.lost:
+            return
         self._heard = self._loop.time()
         for message in self._stream.receive_data(data):
             self._came(message)
         self._woken.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        TurnProtocol.connection_lost(self, exc)
         self.lost = True
         self._woken.set()
 
@@ -261,6 +296,8 @@ class UdpLine(_Line, asyncio.DatagramProtocol):
         return self._finish()
 
     def datagram_received(self, data: bytes, addr: object) -> None:
+        if self.lost:
+            return
         self._came(ServerMessage(self.result.as_expected + self.result.different, data))
         self._woken.set()
 

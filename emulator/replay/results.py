@@ -5,6 +5,12 @@ from typing import Literal
 import msgspec
 
 
+FOUND_BYTES = 1_024
+"""Kept of what a server sent in one."""
+KEPT_EXTRAS = 1_000
+"""Kept of the answers and commands of one session that the capture does not have."""
+
+
 class Difference(msgspec.Struct, frozen=True):
     """Where the server did not say what it says in the capture."""
 
@@ -16,6 +22,7 @@ class Difference(msgspec.Struct, frozen=True):
     expected: str | None
     """Hex."""
     found: str | None
+    """Hex; of what is longer than `FOUND_BYTES`, the beginning."""
 
 
 class SessionResult(msgspec.Struct, kw_only=True):
@@ -44,6 +51,9 @@ class SessionResult(msgspec.Struct, kw_only=True):
     """From the write to its answer; 0 while there was none."""
     latency_max_ms: float = 0.0
     differences: list[Difference] = msgspec.field(default_factory=list)
+    left_out: int = 0
+    """Answers and commands that the capture does not have and that are not among the differences,
+    because there are too many."""
     note: str | None = None
     """What of the session was not played, or ended otherwise than captured."""
     error: str | None = None

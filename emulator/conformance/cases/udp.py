@@ -15,6 +15,7 @@ from teltonika.emulator.conformance.bench import Bench
 from teltonika.emulator.conformance.case import Case, Group, Needs, Requirement
 from teltonika.emulator.conformance.device_socket import Unexpected
 from teltonika.emulator.conformance.packets import CODEC8, data_field, record
+from teltonika.emulator.conformance.transcript import shown_bytes
 
 ANSWER = (
     "Answer: length `00 05`, packet id (2), not usable byte `01`, AVL packet id (1), number of "
@@ -68,7 +69,7 @@ async def damaged(bench: Bench) -> None:
         socket.send(envelope(bench.imei, 7, 9, right[:1] + b"\x07" + right[2:]))
         found = await socket.answer(bench.patience.quiet_s)
         if found is not None and found[-1:] != b"\x00":
-            raise Unexpected(f"the server accepted records: {found.hex()}")
+            raise Unexpected(f"the server accepted records: {shown_bytes(found)}")
 
 
 GROUP = Group(
