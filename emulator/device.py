@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Self, cast
@@ -34,11 +36,15 @@ from teltonika.emulator.reasons import why_lost, why_not_connected
 from teltonika.emulator.report import DeviceReport
 from teltonika.emulator.settings import EmulatorSettings
 from teltonika.emulator.tls import TlsSettings
+from teltonika.emulator.turns import TurnProtocol
 from teltonika.emulator.unit import Answers
 
 DEFAULT_IMEI = "356307042441013"
 
 NO_CONNECTION = "there is no connection"
+
+KEPT_COMMANDS = 1_000
+"""The newest of those that came and that nobody asked `Device.next_command` for."""
 
 CLOSE_S = 1.0
 """For what was written and the server has not taken; then the connection is cut."""
@@ -96,8 +102,11 @@ class Device:
         self._turn = asyncio.Lock()
         """Held by the one who connects or sends: an ACK does not say what it is for."""
         self._changed = asyncio.Event()
-        self._trouble: Exception | None = NotConnectedError(self._about(NO_CONNECTION))
-        self._commands: asyncio.Queue[str] = asyncio.Queue()
+        self._trouble: Callable[[], Exception] | None = self._not_connected(NO_CONNECTION)
+        """Makes what went wrong first on this connection, each time anew: an exception that is
+        kept keeps all that it went through."""
+        self._own_failure: Exception | None = None  # of `answers`: raised once
+        self._commands: deque[str] = deque(maxlen=KEPT_COMMANDS)
         self._accepted = 0  # of the bytes that were sent last
 
     @property
@@ -140,7 +149,7 @@ class Device:
         """Connect, again if there is a connection, and deliver what is not acknowledged yet."""
         async with self._turn:
             await self.close()
-            self._trouble = None
+            self._trouble = self._own_failure = None
             self._machine.records = self._drive
             try:
                 await self._make_connection()
@@ -151,7 +160,7 @@ class Device:
 
     async def close(self) -> None:
         """End the connection, if there is one. What is not acknowledged is kept."""
-        self._fail(NotConnectedError(self._about(NO_CONNECTION)))
+        self._fail(self._not_connected(NO_CONNECTION))
         wire = self._wire  # another one may come before this one is lost
         if wire is not None:
             wire.transport.close()
@@ -200,11 +209,12 @@ class Device:
         """The text of the next command that came, whether the device knows it or not.
 
         What it does, it has done then, and its answer is written. Raises NoAnswerError, which is a
-        TimeoutError, where none comes within ``timeout_s``; the connection stays.
+        TimeoutError, where none comes within ``timeout_s``; the connection stays. Of commands that
+        nobody asks for, the last `KEPT_COMMANDS` are kept.
         """
         patience_s = self._timeout_s if timeout_s is None else timeout_s
-        await self._until(lambda: not self._commands.empty(), "no command", patience_s)
-        return self._commands.get_nowait()
+        await self._until(lambda: bool(self._commands), "no command", patience_s)
+        return self._commands.popleft()
 
     async def _make_connection(self) -> None:
         try:
@@ -234,7 +244,8 @@ class Device:
             await self._until(self._is_idle, what_is_missing, self._timeout_s)
             self._check()
         except Exception as error:
-            self._fail(error)
+            if isinstance(error, NoAnswerError):
+                self._fail(partial(NoAnswerError, str(error)))
             await self.close()  # an answer that comes late would be taken for another one
             raise
 
@@ -266,12 +277,18 @@ class Device:
 
     def _check(self) -> None:
         """Raises what went wrong first on this connection."""
+        if self._own_failure is not None:
+            failure, self._own_failure = self._own_failure, None
+            raise failure
         if self._trouble is not None:
-            raise self._trouble
+            raise self._trouble()
 
-    def _fail(self, trouble: Exception) -> None:
+    def _fail(self, trouble: Callable[[], Exception]) -> None:
         self._trouble = self._trouble or trouble
         self._changed.set()
+
+    def _not_connected(self, sentence: str) -> Callable[[], Exception]:
+        return partial(NotConnectedError, self._about(sentence))
 
     def _about(self, sentence: str) -> str:
         return f"{self.imei} at {self._settings.host}:{self._settings.port}: {sentence}"
@@ -286,7 +303,8 @@ class Device:
         try:
             self._take(self._machine.receive_data(data))
         except Exception as error:  # of one's own answers: the test that waits is to see it
-            self._fail(error)
+            self._own_failure = error
+            self._fail(self._not_connected("what it was to answer could not be made"))
 
     def _take(self, events: list[DeviceEvent]) -> None:
         for event in events:
@@ -295,21 +313,21 @@ class Device:
                     self._accepted = count
                 case AckRefused(expected, found) if expected:  # others: nobody asked for
                     sentence = f"expected an ACK of {expected} records, found {found}"
-                    self._fail(WrongAckError(self._about(sentence), expected, found))
+                    self._fail(partial(WrongAckError, self._about(sentence), expected, found))
                 case CommandExecuted(text, answer) | CommandRefused(text, answer):
                     self._send(answer)
                     self.report.answers += bool(answer)
-                    self._commands.put_nowait(text)
+                    self._commands.append(text)
                 case CommandIgnored(text):
-                    self._commands.put_nowait(text)
+                    self._commands.append(text)
                 case Restarted():
-                    self._fail(NotConnectedError(self._about("it starts again, as told")))
+                    self._fail(self._not_connected("it starts again, as told"))
                 case _:
                     pass
         if self._machine.state is DeviceState.CLOSING:
             complaint = self._machine.complaint
             error = ImeiRejectedError if complaint == REJECTED else DeviceError
-            self._fail(error(self._about(complaint)))
+            self._fail(partial(error, self._about(complaint)))
             self._hang_up()
         if self._trouble is None:
             self._write()
@@ -319,7 +337,7 @@ class Device:
         unanswered = self._machine.state is DeviceState.AWAITING_ANSWER
         self._machine.connection_lost()
         tls = self._settings.tls if unanswered else None
-        self._fail(NotConnectedError(self._about(why_lost(error, tls))))
+        self._fail(self._not_connected(why_lost(error, tls)))
 
     def _hang_up(self) -> None:
         if self._wire is not None:
@@ -333,8 +351,11 @@ class Device:
             self._wire.transport.write(data)
 
 
-class _Wire(asyncio.Protocol):
-    """One connection: hands on what happens to it, and knows whether it still stands."""
+class _Wire(TurnProtocol):
+    """One connection: hands on what happens to it, and knows whether it still stands.
+
+    While the server does not read the answers to its commands, no further command is read.
+    """
 
     transport: asyncio.Transport
 
@@ -344,18 +365,27 @@ class _Wire(asyncio.Protocol):
         received: Callable[[bytes], None],
         lost: Callable[[Exception | None], None],
     ) -> None:
+        super().__init__()
         self.lost = asyncio.Event()
         self._on_made = made
         self._on_received = received
         self._on_lost = lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's over TLS is no subclass
+        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._on_made(self)
 
-    def data_received(self, data: bytes) -> None:
+    def take_turn(self, data: bytes) -> None:
         self._on_received(data)
 
+    def pause_writing(self) -> None:
+        self.stop_taking()
+
+    def resume_writing(self) -> None:
+        self.go_on_taking()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         self.lost.set()
         self._on_lost(exc)
