@@ -25,7 +25,9 @@ from teltonika.emulator import (
     NotConnectedError,
     WrongAckError,
 )
-from teltonika.emulator.device import DEFAULT_IMEI
+from teltonika.emulator.device import DEFAULT_IMEI, KEPT_COMMANDS
+from teltonika.emulator.device_errors import DeviceError
+from teltonika.emulator.emulated_device import FLOOD
 
 RECORD = AvlRecord(1_760_000_000_000, 0, 252_800_000, 546_870_000, 100, 90, 12, 50)
 PACKET = encode_packet(AVL_CODECS.by_name("8"), (RECORD, RECORD))
@@ -380,3 +382,58 @@ async def test_a_text_goes_out_whole_and_no_ack_is_waited_for(codec: str, codec_
     assert message.imei in (None, device.imei)
     assert abs((message.timestamp_s or 0) - time.time()) < 60
     assert len(server.connections[0].records) == 1
+
+
+async def test_of_commands_that_nobody_fetches_the_last_are_kept() -> None:
+    async with server_by_hand() as (port, peers), Device(port=port) as device:
+        peer = await peers.get()
+        for number in range(KEPT_COMMANDS + 5):
+            peer.write(command(f"setparam 2004:{number}"))
+        while device.report.commands_executed < KEPT_COMMANDS + 5:
+            await peer.reader.read(65_536)
+        assert await device.next_command() == "setparam 2004:5"
+
+
+async def test_a_server_that_sends_without_end_is_a_device_error() -> None:
+    async with server_by_hand() as (port, peers):
+        device = Device(port=port)
+        await device.connect()
+        (await peers.get()).write(ack(1) * 100_000)
+        with pytest.raises(DeviceError, match="the server sends without end what the device did"):
+            await device.next_command()
+        await device.close()
+    assert device.report.wrong_acks == FLOOD
+
+
+async def test_what_went_wrong_is_raised_anew_each_time_and_keeps_nothing_alive() -> None:
+    async with server_by_hand(welcome=b"\x00") as (port, _):
+        device = Device(port=port)
+        with pytest.raises(ImeiRejectedError):
+            await device.connect()
+        told = []
+        for _ in range(2):
+            with pytest.raises(ImeiRejectedError) as raised:
+                await device.send(1)
+            told.append(raised.value)
+    assert told[0] is not told[1]
+    assert str(told[0]) == str(told[1])
+
+
+async def test_a_server_that_does_not_read_the_answers_gets_no_more_of_them() -> None:
+    """The device stops reading commands, so that answers do not pile up."""
+    long_answer = "x" * 1_000
+    async with server_by_hand() as (port, peers):
+        device = Device(port=port, answers={"getver": long_answer}, timeout_s=60)
+        await device.connect()
+        peer = await peers.get()
+        commands = command("getver") * 100_000
+        peer.write(commands)  # and not a byte is read: the stream's own buffer is small
+        before = -1
+        while device.report.commands_received != before:
+            before = device.report.commands_received
+            await asyncio.sleep(0.1)
+        assert 0 < device.report.commands_received < 50_000
+        received = 0
+        while received < 1_000_000:
+            received += len(await peer.reader.read(65_536))
+        await device.close()

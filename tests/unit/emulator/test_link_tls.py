@@ -7,7 +7,7 @@ import ssl
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -16,6 +16,7 @@ import uvloop
 from certificates import Certificates
 from tiny_server import Answer, TinyServer
 
+from teltonika.codecs import COMMAND_CODECS, encode_message
 from teltonika.emulator import (
     DeviceLink,
     DeviceMachine,
@@ -379,3 +380,34 @@ def test_cancelling_in_the_midst_of_a_handshake_closes_the_connection(
             await closed.wait()
 
     runner.run(asyncio.wait_for(run(), 10))
+
+
+@pytest.mark.parametrize("floods_with", ["acks", "commands"])
+def test_a_server_that_sends_without_end_keeps_no_device_from_giving_up(
+    floods_with: str, runner: asyncio.Runner, certificates: Certificates
+) -> None:
+    command = encode_message(COMMAND_CODECS.by_name("12").command("getver", IMEI))
+    data = (b"\0\0\0\7" if floods_with == "acks" else command) * 10_000
+    talks: list[asyncio.Task[None]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())  # type: ignore[arg-type]
+        with suppress(OSError):
+            await reader.read(17)
+            writer.write(b"\1")
+            while not reader.at_eof():
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
+
+    async def run() -> None:
+        context = server_context(certificates)
+        async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            tls = TlsSettings(ca_file=certificates.ca)
+            report = await link_for(settings_for(port, tls, give_up_after_s=0.5)).run()
+            await asyncio.gather(*talks)
+        assert report.gave_up
+        assert report.connections <= 1 + report.floods + report.wrong_acks
+
+    runner.run(asyncio.wait_for(run(), 60))

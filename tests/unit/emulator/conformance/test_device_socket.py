@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -15,6 +15,9 @@ from teltonika.emulator.conformance import (
     Target,
     Unexpected,
 )
+from teltonika.emulator.conformance.datagrams import DatagramSocket
+from teltonika.emulator.conformance.device_socket import FLOOD_BYTES
+from teltonika.emulator.conformance.transcript import KEPT_BYTES, Transcript
 
 COMMAND = encode_message(COMMAND_CODECS.by_name("12").command("getinfo", FIRST_IMEI))
 ONE, NONE = b"\0\0\0\1", b"\0\0\0\0"
@@ -127,3 +130,80 @@ async def test_a_server_that_is_not_there_is_what_a_case_saw() -> None:
     with pytest.raises(Unexpected, match="no connection: "):
         async with bench.connected():
             pass
+
+
+@pytest.mark.parametrize("flood", [ONE, NONE, b"\xff" * 4, COMMAND], ids=["acks", "0", "ff", "cmd"])
+async def test_a_server_that_sends_without_end_is_left_and_that_is_what_the_case_saw(
+    flood: bytes,
+) -> None:
+    data = flood * (2 * FLOOD_BYTES // len(flood))
+    async with server_saying(b"\x01" + data) as bench, bench.connected() as device:
+        await device.expect_accepted()
+        with pytest.raises(Unexpected, match="sent more than 65,536 bytes, and went on"):
+            await device.closed()
+        with pytest.raises(Unexpected, match="went on|the server sent "):
+            await device.expect_silence("as an answer to nothing")
+    kept = sum(len(exchange.data) for exchange in bench.transcript.exchanges)
+    assert kept <= FLOOD_BYTES + 4_096
+
+
+async def test_what_a_case_says_of_bytes_without_end_has_an_end() -> None:
+    async with server_saying(b"\x01", ONE * 10_000) as bench, bench.connected() as device:
+        await device.expect_accepted()
+        with pytest.raises(Unexpected) as told:
+            await device.expect_silence("here")
+    assert len(str(told.value)) < 500
+
+
+async def test_acks_of_no_records_do_not_put_the_end_of_the_wait_off() -> None:
+    """One that says nothing else for ever, and slowly."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x01")
+        while not reader.at_eof():
+            writer.write(NONE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        bench = Bench(Target(host="127.0.0.1", port=port, patience=PATIENCE), FIRST_IMEI, "")
+        async with bench.connected() as device:
+            await device.expect_accepted()
+            async with asyncio.timeout(60):
+                assert await device.next_accepted(0.3) is None
+
+
+def test_a_transcript_keeps_the_beginning_and_the_end_and_says_what_is_left_out() -> None:
+    transcript = Transcript()
+    transcript.add(1, Speaker.DEVICE, b"first")
+    for _ in range(10_000):
+        transcript.add(1, Speaker.SERVER, bytes(100))
+    transcript.add(1, Speaker.DEVICE, b"last")
+    exchanges = transcript.exchanges
+    assert (exchanges[0].data, exchanges[-1].data) == (b"first", b"last")
+    kept = sum(len(exchange.data) for exchange in exchanges)
+    assert KEPT_BYTES < kept < 2 * KEPT_BYTES
+    (gap,) = (exchange for exchange in exchanges if exchange.note)
+    left_out = 10_000 * 100 + len(b"firstlast") - kept
+    assert gap.note == f"{left_out:,} bytes from the server left out"
+
+
+def test_a_transcript_of_which_nothing_is_left_out_says_nothing_of_it() -> None:
+    transcript = Transcript()
+    for number in range(100):
+        transcript.add(1, Speaker.DEVICE, bytes([number]))
+    assert [exchange.data for exchange in transcript.exchanges] == [
+        bytes([number]) for number in range(100)
+    ]
+
+
+async def test_datagrams_without_end_are_what_the_case_saw() -> None:
+    socket = DatagramSocket(PATIENCE, transcript := Transcript())
+    for _ in range(10_000):
+        socket.datagram_received(bytes(7), None)
+    with pytest.raises(Unexpected, match="sent more than 65,536 bytes, and went on"):
+        await socket.answer()
+    assert sum(len(exchange.data) for exchange in transcript.exchanges) <= FLOOD_BYTES + 7

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import cast
 
@@ -27,6 +27,7 @@ from teltonika.emulator import (
     FaultyLink,
     assemble_device,
 )
+from teltonika.emulator.emulated_device import FLOOD
 from teltonika.emulator.faults import Fault, FaultPlan, parse_faults
 
 IMEI = "356307042441013"
@@ -331,3 +332,29 @@ async def test_all_at_once_and_nothing_is_lost() -> None:
     connections, link = await run(plan, records=150, ack_timeout_s=0.03)
     assert distinct(connections) == [START_MS + 1_000 * number for number in range(150)]
     assert len(link.device.report.faults) >= 12
+
+
+async def test_a_device_that_is_flooded_before_it_can_send_gives_up_all_the_same() -> None:
+    """It has a packet that is due, and leaves each connection before that is written."""
+    talks: list[asyncio.Task[None]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())  # type: ignore[arg-type]
+        writer.write(b"\1" + b"\0\0\0\7" * (2 * FLOOD))
+        with suppress(OSError):
+            await reader.read()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        settings = EmulatorSettings(
+            port=server.sockets[0].getsockname()[1],
+            interval_s=0.0,
+            first_retry_s=0.01,
+            max_retry_s=0.05,
+            give_up_after_s=0.5,
+        )
+        device = assemble_device(IMEI, settings, 0)
+        report = await FaultyLink(device, settings, Random(0)).run()
+        await asyncio.gather(*talks)
+    assert report.gave_up
+    assert report.floods > 0

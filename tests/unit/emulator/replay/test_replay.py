@@ -23,6 +23,7 @@ from teltonika.emulator.replay import (
     SessionResult,
     make_script,
 )
+from teltonika.emulator.replay.results import FOUND_BYTES, KEPT_EXTRAS
 
 IMEI = "356307042441013"
 HELLO = encode_imei(IMEI)
@@ -305,3 +306,53 @@ async def test_udp_answers_are_compared(name: str) -> None:
     async with TinyUdpServer(SILENCE) as server:
         result, (session,) = await replay(sessions, server.port, timeout_s=0.2)
     assert (result.ok, session.missing) == (False, 1)
+
+
+@asynccontextmanager
+async def sending_for_ever(data: bytes, pause_s: float) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(HELLO))
+        writer.write(b"\1")
+        with suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(data)
+                await writer.drain()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await reader.read()
+
+    async with talking(talk) as port:
+        yield port
+
+
+async def test_what_nobody_asked_for_does_not_put_the_end_of_the_wait_off() -> None:
+    async with sending_for_ever(COMMAND, pause_s=0.02) as port, asyncio.timeout(60):
+        result, (session,) = await replay(captured(HELLO, b"\1", PACKET, ONE), port, timeout_s=0.5)
+    assert session.error == "an answer did not come within 0.5 s"
+    assert (result.missing, session.commands > 3) == (1, True)
+
+
+async def test_a_server_that_sends_without_end_is_left_and_of_what_it_sent_little_is_kept() -> None:
+    data = COMMAND * 5_000
+    async with sending_for_ever(data, pause_s=0.0001) as port, asyncio.timeout(60):
+        result, (session,) = await replay(captured(HELLO, b"\1", PACKET, ONE), port)
+    assert session.error == "the server sent more than 1,048,576 bytes that the capture does not have"
+    assert not result.ok
+    assert session.left_out > 10_000
+    assert session.commands == session.left_out + KEPT_EXTRAS
+    kinds = [difference.kind for difference in session.differences]
+    assert kinds == ["command"] * KEPT_EXTRAS + ["missing"]
+
+
+async def test_of_a_long_command_the_beginning_is_kept() -> None:
+    said = encode_message(COMMAND_CODECS.by_name("12").command("x" * 5_000, IMEI))
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(HELLO))
+        writer.write(b"\1" + said)
+        await reader.read()
+
+    async with talking(talk) as port:
+        _, (session,) = await replay(captured(HELLO, b"\1"), port)
+    (difference,) = session.differences
+    assert difference.found == said[:FOUND_BYTES].hex()
