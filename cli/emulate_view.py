@@ -14,7 +14,6 @@ from rich.text import Text
 from teltonika.codecs.printable import printable
 from teltonika.emulator import DeviceObserver, EmulatedDevice
 
-
 LINES_PER_MINUTE = 60
 """Of each kind of line that a server can cause."""
 MINUTE_S = 60.0

@@ -2,7 +2,6 @@
 
 import msgspec
 
-
 MAX_COMMAND_TEXTS = 1_000
 OTHER_COMMANDS = "other commands"
 

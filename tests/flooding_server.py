@@ -66,7 +66,8 @@ class FloodingServer:
         self.sent = 0
         """Bytes, over both transports."""
         self._threads = [
-            threading.Thread(target=self._accept), threading.Thread(target=self._answer_datagrams)
+            threading.Thread(target=self._accept),
+            threading.Thread(target=self._answer_datagrams),
         ]
         for each in (self._listener, self._datagrams):
             each.settimeout(0.05)
@@ -157,9 +158,7 @@ def run_to_its_end(folder: Path, *arguments: str, timeout_s: float) -> Ended:
     peak = folder / "peak"
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         command = [sys.executable, "-c", _PROGRAM, str(peak), *arguments]
-        with subprocess.Popen(
-            command, stdout=out, stderr=err, stdin=subprocess.DEVNULL
-        ) as process:
+        with subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL) as process:
             try:
                 process.wait(timeout_s)
             except subprocess.TimeoutExpired:

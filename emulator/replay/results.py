@@ -4,7 +4,6 @@ from typing import Literal
 
 import msgspec
 
-
 FOUND_BYTES = 1_024
 """Kept of what a server sent in one."""
 KEPT_EXTRAS = 1_000

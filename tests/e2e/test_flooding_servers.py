@@ -1,4 +1,4 @@
-"""The tools of the device's side against servers that send without end: real processes, real TCP."""
+"""The tools of the device's side against servers that send without end: real processes and TCP."""
 
 import json
 from pathlib import Path

@@ -37,10 +37,11 @@ async def server_saying(
         for data in writes:
             writer.write(data)
             await asyncio.sleep(0.01)
-        if not close:
-            await reader.read()
-        writer.close()
-        await writer.wait_closed()
+        with suppress(ConnectionError):  # of a device that leaves with something unread
+            if not close:
+                await reader.read()
+            writer.close()
+            await writer.wait_closed()
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -141,7 +142,7 @@ async def test_a_server_that_sends_without_end_is_left_and_that_is_what_the_case
         await device.expect_accepted()
         with pytest.raises(Unexpected, match="sent more than 65,536 bytes, and went on"):
             await device.closed()
-        with pytest.raises(Unexpected, match="went on|the server sent "):
+        with pytest.raises(Unexpected, match=r"went on|the server sent "):
             await device.expect_silence("as an answer to nothing")
     kept = sum(len(exchange.data) for exchange in bench.transcript.exchanges)
     assert kept <= FLOOD_BYTES + 4_096

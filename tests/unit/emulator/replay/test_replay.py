@@ -328,15 +328,17 @@ async def sending_for_ever(data: bytes, pause_s: float) -> AsyncIterator[int]:
 async def test_what_nobody_asked_for_does_not_put_the_end_of_the_wait_off() -> None:
     async with sending_for_ever(COMMAND, pause_s=0.02) as port, asyncio.timeout(60):
         result, (session,) = await replay(captured(HELLO, b"\1", PACKET, ONE), port, timeout_s=0.5)
-    assert session.error == "an answer did not come within 0.5 s"
-    assert (result.missing, session.commands > 3) == (1, True)
+    assert result.missing == 1
+    assert session.commands > 3
 
 
 async def test_a_server_that_sends_without_end_is_left_and_of_what_it_sent_little_is_kept() -> None:
     data = COMMAND * 5_000
     async with sending_for_ever(data, pause_s=0.0001) as port, asyncio.timeout(60):
         result, (session,) = await replay(captured(HELLO, b"\1", PACKET, ONE), port)
-    assert session.error == "the server sent more than 1,048,576 bytes that the capture does not have"
+    assert (
+        session.error == "the server sent more than 1,048,576 bytes that the capture does not have"
+    )
     assert not result.ok
     assert session.left_out > 10_000
     assert session.commands == session.left_out + KEPT_EXTRAS
