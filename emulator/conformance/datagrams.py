@@ -22,7 +22,7 @@ class DatagramSocket(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        if self._floods:
+        if self._floods():
             return
         self._transcript.add(self._number, Speaker.SERVER, data)
         self._received.put_nowait(data)
@@ -38,7 +38,7 @@ class DatagramSocket(asyncio.DatagramProtocol):
     async def answer(self, wait_s: float | None = None) -> bytes | None:
         """The next datagram, or None where none came in time. Raises Unexpected where they come
         without end."""
-        if self._floods:
+        if self._floods():
             raise Unexpected(f"the server sent more than {FLOOD_BYTES:,} bytes, and went on")
         try:
             async with asyncio.timeout(self._patience.answer_s if wait_s is None else wait_s):
@@ -54,6 +54,5 @@ class DatagramSocket(asyncio.DatagramProtocol):
         if found != expected:
             raise Unexpected(f"the server answered {shown_bytes(found)}, not {expected.hex()}")
 
-    @property
     def _floods(self) -> bool:
         return self._size > FLOOD_BYTES

@@ -55,11 +55,11 @@ class DeviceSocket(TurnProtocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def take_turn(self, data: bytes) -> None:
-        if self._floods:
+        if self._floods():
             return
         self._transcript.add(self._number, Speaker.SERVER, data)
         self._received += len(data)
-        if self._floods:
+        if self._floods():
             self._transport.abort()
             self._changed.set()
             return
@@ -212,7 +212,6 @@ class DeviceSocket(TurnProtocol):
         self._answers_size -= size
         del self._unread[:size]
 
-    @property
     def _floods(self) -> bool:
         return self._received > FLOOD_BYTES
 
@@ -221,7 +220,7 @@ class DeviceSocket(TurnProtocol):
 
         Raises Unexpected where the bytes come without end.
         """
-        if self._floods:
+        if self._floods():
             raise Unexpected(f"the server sent more than {FLOOD_BYTES:,} bytes, and went on")
         try:
             async with asyncio.timeout_at(deadline):
