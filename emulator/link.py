@@ -401,10 +401,11 @@ class DeviceLink:
         answer = (0.0 if self._may_send_text else self._answers.due_s, self._write)
         match self.device.state:
             case DeviceState.READY:
-                due = self._due + self._late_s
-                if due > self._loop.time():
-                    self._patience.reschedule(None)  # nothing is wanted from the server
-                step = (due, self._send_next if self._buffer is None else self._look)
+                self._patience.reschedule(None)  # nothing is wanted from the server
+                step = (
+                    self._due + self._late_s,
+                    self._send_next if self._buffer is None else self._look,
+                )
             case DeviceState.AWAITING_ANSWER | DeviceState.AWAITING_ACK:
                 step = (self._answer_due, self._time_out)
             case _:
