@@ -29,7 +29,7 @@ def frame_with_a_wrong_inside() -> bytes:
     from teltonika.codecs.framing import HEADER_SIZE, encode_frame
 
     data = bytearray(_COMMAND[HEADER_SIZE:-4])
-    data[-1] = 9  # the second quantity
+    data[6] = 200  # of the bytes of the text
     return encode_frame(bytes(data))
 
 
