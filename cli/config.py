@@ -82,6 +82,8 @@ def _settings_of(context: typer.Context, settings: ServerSettings) -> list[Setti
             continue
         source = context.get_parameter_source(name)
         value = context.params[name]
+        if name == "stream_max_bytes":
+            value = settings.stored_bytes  # its default depends on the machine
         is_url = name == "redis" and value is not None
         if is_url:
             value = redacted_url(value)

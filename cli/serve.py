@@ -23,6 +23,8 @@ from teltonika.cli.serve_limits import (
     MaxPacketSizeOption,
     MaxPerAddressOption,
     MaxUnconfirmedBytesOption,
+    MinFreeDiskOption,
+    StreamMaxBytesOption,
 )
 from teltonika.cli.serve_until_signal import serve_until_signal
 from teltonika.cli.shared_options import with_options_of
@@ -338,6 +340,8 @@ def serve_settings(
     max_device_bytes: MaxDeviceBytesOption = DEFAULTS.max_unconfirmed_session_bytes,
     max_device_rate: MaxDeviceRateOption = DEFAULTS.max_device_rate,
     max_empty_frames: MaxEmptyFramesOption = DEFAULTS.max_empty_frames,
+    stream_max_bytes: StreamMaxBytesOption = DEFAULTS.stream_max_bytes,
+    min_free_disk: MinFreeDiskOption = DEFAULTS.min_free_disk_bytes,
     log_lines_per_peer: LogLinesPerPeerOption = DEFAULTS.log_lines_per_peer,
     log_format: Annotated[
         LogFormat, typer.Option(help="Logs go to standard error.", rich_help_panel=LOGS)
@@ -379,6 +383,8 @@ def serve_settings(
         stream_shards=stream_shards,
         reshard=reshard,
         stream_maxlen=stream_maxlen,
+        stream_max_bytes=stream_max_bytes,
+        min_free_disk_bytes=min_free_disk,
         authority=authority,
         strict=strict,
         authority_refresh_s=authority_refresh,

@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from teltonika.cli.numbers import a_number
+from teltonika.cli.numbers import a_number, a_size
 
 LIMITS = "Limits"
 
@@ -83,6 +83,27 @@ MaxDeviceBytesOption: TypeAlias = Annotated[
         metavar="BYTES",
         help="The same for each device.",
         min=4_096,
+        rich_help_panel=LIMITS,
+    ),
+]
+StreamMaxBytesOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SIZE",
+        parser=a_size,
+        help="Memory for all streams that devices fill, in bytes or such as 512MiB; their oldest "
+        "entries go beyond it. 0 is no limit.",
+        show_default="a quarter of the memory that may be used; with --redis no limit",
+        rich_help_panel=LIMITS,
+    ),
+]
+MinFreeDiskOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SIZE",
+        parser=a_size,
+        help="With less free on the disk of the embedded Valkey nothing is stored or acknowledged.",
+        show_default="512MiB, or 5 % of the disk if that is less",
         rich_help_panel=LIMITS,
     ),
 ]

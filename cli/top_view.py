@@ -86,7 +86,7 @@ def _instances(overview: Overview) -> Table:
             f"{about}{instance.connections:,}",
             f"{instance.commands:,}",
             Text(printable((instance.started_at or "?")[:16].replace("T", " "))),
-            style="" if instance.alive else "red",
+            style="red" if instance.short_of or not instance.alive else "",
         )
     if len(ordered) > INSTANCES:
         table.add_row(f"and {len(ordered) - INSTANCES} more")
@@ -98,6 +98,8 @@ def _instances(overview: Overview) -> Table:
 def _heartbeat(instance: InstanceState) -> str:
     if not instance.alive:
         return "dead"
+    if instance.short_of:
+        return f"no {' or '.join(map(printable, instance.short_of))} left"
     age_s = instance.heartbeat_age_s
     return "alive" if age_s is None else f"{span(age_s)} ago"
 

@@ -11,11 +11,11 @@ import structlog
 
 from teltonika.codecs import TlsError
 from teltonika.server.background import background
-from teltonika.server.config import ServerSettings
+from teltonika.server.config import SUBDIRECTORY, ServerSettings
 from teltonika.server.data_dir import DataDirectory
 from teltonika.server.deployment import Deployment, deployment_of
 from teltonika.server.durability import CONFIRMED, SYNCED_ALWAYS, Durability, Promise
-from teltonika.server.embedded import SUBDIRECTORY, EmbeddedValkey
+from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.errors import DataDirectoryBusyError, WeakRedisError
 from teltonika.server.instance import Instance, Ports, Watcher
 from teltonika.server.redis_check import check_redis

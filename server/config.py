@@ -9,6 +9,10 @@ from teltonika.codecs import MAX_PACKET_SIZE
 from teltonika.server.authority import Authority
 from teltonika.server.durability import Durability
 from teltonika.server.keys import TELEMETRY_STREAM, Keys
+from teltonika.server.machine_memory import memory_limit
+
+SUBDIRECTORY = "valkey"
+"""Of the data directory: the embedded Valkey's own."""
 
 
 def default_data_dir() -> Path:
@@ -48,6 +52,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the number of shards may be another one than before."""
     stream_maxlen: int = 1_000_000
     """Entries each stream is trimmed to, roughly; 0 never trims."""
+    stream_max_bytes: int | None = None
+    """Memory of all streams together that devices fill, beside ``stream_maxlen``: whichever is
+    reached first; 0 is no limit. None: see `stored_bytes`."""
+    min_free_disk_bytes: int | None = None
+    """With less on its disk the embedded Valkey is given nothing more to store. None: 512 MiB, or
+    5 % of the disk if that is less."""
+    supervisor_directory: Path | None = None
+    """Of a worker: where the embedded Valkey of its supervisor has its files, if there is one."""
 
     authority: Authority = Authority.ALLOW_ALL
     strict: bool = False
@@ -114,6 +126,21 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_empty_frames: int = 1_200
     """A minute, on one connection: pings, wrong CRCs, frames that are skipped, packets of no
     records, empty texts. Past it the connection is closed. 0 is no limit."""
+
+    @property
+    def embedded_directory(self) -> Path | None:
+        """Where the embedded Valkey has its files; None if another Redis is named."""
+        if self.redis_url is None:
+            return self.data_dir / SUBDIRECTORY
+        return self.supervisor_directory
+
+    @property
+    def stored_bytes(self) -> int:
+        """``stream_max_bytes``, or its default: a quarter of the memory that this process may use,
+        where the Valkey is embedded, and else no limit, which is 0."""
+        if self.stream_max_bytes is not None:
+            return self.stream_max_bytes
+        return 0 if self.embedded_directory is None else memory_limit() // 4
 
     @property
     def keys(self) -> Keys:

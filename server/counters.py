@@ -26,6 +26,13 @@ class Unconfirmed(StrEnum):
     ALL = "all"
 
 
+class Shortage(StrEnum):
+    """What there is too little of to store anything."""
+
+    MEMORY = "memory"
+    DISK = "disk"
+
+
 class Counters(msgspec.Struct):
     """All start at zero and only grow."""
 
@@ -92,6 +99,10 @@ class Counters(msgspec.Struct):
     """Lines that peers caused beyond what each may in a minute."""
     log_lines_dropped: int = 0
     """Lines of the process's log that could not be written, as of when somebody looked last."""
+    storage_shortages: Counter[Shortage] = msgspec.field(default_factory=Counter)
+    """How often memory or disk became too little to store anything, by which."""
+    stream_byte_trims: int = 0
+    """How often a stream was trimmed because it had too many bytes."""
     redis_failures: int = 0
     commands_received: int = 0
     """Commands that were taken from the stream for the first time."""

@@ -20,9 +20,11 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from teltonika.server.config import SUBDIRECTORY
 from teltonika.server.deployment import Place
 from teltonika.server.errors import EmbeddedRedisError
 from teltonika.server.file_lock import FileLock
+from teltonika.server.machine_memory import memory_limit
 from teltonika.server.redis_link import RedisLink
 
 log = structlog.get_logger()
@@ -32,8 +34,6 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 RESTART_PAUSE_S = 0.5
 LOCK_FILE = "valkey.lock"
-SUBDIRECTORY = "valkey"
-"""Of the data directory: Valkey's own."""
 _MAX_SOCKET_PATH = 100  # bytes; the kernel's limit is 108 on Linux, 104 on macOS
 _READY = b"Ready to accept connections"
 
@@ -190,6 +190,8 @@ def _command(directory: Path, socket: Path) -> tuple[str, ...]:
         # While the AOF is rewritten its syncs take twenty times as long: not every 64 MB.
         "auto-aof-rewrite-min-size": "512mb",
         "save": "",
+        # Past it records are refused, and stay with the devices; this process needs memory, too.
+        "maxmemory": str(memory_limit() // 2),
         "maxmemory-policy": "noeviction",
     }
     options = [text for name, value in settings.items() for text in (f"--{name}", value)]

@@ -51,11 +51,13 @@ class Readiness:
         *,
         is_open: Callable[[], bool],
         draining: Callable[[], bool],
+        storage: Callable[[], Sequence[str]],
     ) -> None:
         self._redis = redis
         self._shards = shards
         self._is_open = is_open
         self._draining = draining
+        self._storage = storage
 
     async def complaints(self) -> list[str]:
         """Why the instance is not ready, a sentence each: none if it is."""
@@ -64,6 +66,7 @@ class Readiness:
             complaints.append("the server stops: it drains")
         elif not self._is_open():
             complaints.append("the port for devices is not open yet")
+        complaints += self._storage()
         streams = [shard.telemetry for shard in self._shards]
         refusals = await asyncio.gather(*map(self._refusal, streams))
         for stream, refusal in zip(streams, refusals, strict=True):

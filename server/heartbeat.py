@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Annotated, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, NamedTuple, cast
 
 import msgspec
 from msgspec import Meta
@@ -36,6 +36,18 @@ class Beat(msgspec.Struct, frozen=True):
             description="How long the key lives after a beat: the rest says how old it is.",
         ),
     ] = 0
+    short_of: Annotated[
+        tuple[str, ...],
+        Meta(description="`memory`, `disk`: too little is left, and nothing is stored meanwhile."),
+    ] = ()
+
+
+class State(NamedTuple):
+    """What a beat tells of the instance's state."""
+
+    port: int
+    sessions: int
+    short_of: Sequence[str]
 
 
 class Heartbeat:
@@ -52,9 +64,8 @@ class Heartbeat:
         interval_s: float,
         ttl_s: int,
         started_ms: int,
-        state: Callable[[], tuple[int, int]],
+        state: Callable[[], State],
     ) -> None:
-        """``state`` gives port and sessions."""
         self._writer = writer
         self._keys = keys
         self._key = keys.heartbeat(instance_id)
@@ -105,16 +116,17 @@ class Heartbeat:
         )
 
     def _value(self) -> bytes:
-        port, sessions = self._state()
+        state = self._state()
         return msgspec.json.encode(
             Beat(
                 self._run_id,
                 socket.gethostname(),
                 os.getpid(),
                 self._started_at,
-                port,
-                sessions,
+                state.port,
+                state.sessions,
                 self._ttl_s,
+                tuple(state.short_of),
             )
         )
 

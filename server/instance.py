@@ -23,7 +23,7 @@ from teltonika.server.deployment import Deployment
 from teltonika.server.durability import CONFIRMED, Durability, Promise
 from teltonika.server.errors import SupersededError
 from teltonika.server.health import LoopWatch, Readiness
-from teltonika.server.heartbeat import Heartbeat
+from teltonika.server.heartbeat import Heartbeat, State
 from teltonika.server.janitor import Janitor
 from teltonika.server.listener import Listener
 from teltonika.server.logs import lines_dropped
@@ -31,6 +31,7 @@ from teltonika.server.metrics_families import Build, Queue, Seen, Vitals
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
 from teltonika.server.sight import Sight
+from teltonika.server.storage_watch import StorageWatch
 from teltonika.server.tls import ServerTls
 
 log = structlog.get_logger()
@@ -87,6 +88,7 @@ class Instance:
             tls,
             self._counters,
         )
+        self._storage = StorageWatch(redis, settings, self._listener.publishers, self._counters)
         self._consumer = CommandConsumer(
             redis,
             keys.outbound(instance_id),
@@ -106,7 +108,9 @@ class Instance:
             interval_s=settings.heartbeat_interval_s,
             ttl_s=settings.heartbeat_ttl_s,
             started_ms=time.time_ns() // 1_000_000,
-            state=lambda: (self._listener.port, self._listener.devices),
+            state=lambda: State(
+                self._listener.port, self._listener.devices, self._storage.shortages
+            ),
         )
         self._janitor = Janitor(
             self._writer,
@@ -149,7 +153,12 @@ class Instance:
         self, stop: asyncio.Event, on_listening: Callable[[int, int | None], None]
     ) -> None:
         listener = self._listener
-        async with background(listener.publishers.run(), listener.watch(), listener.tracer.run()):
+        async with background(
+            listener.publishers.run(),
+            listener.watch(),
+            listener.tracer.run(),
+            self._storage.run(),
+        ):
             listener.bind()
             try:
                 async with background(self._writer.run(), self._registry.run()):
@@ -183,6 +192,7 @@ class Instance:
             self._settings.keys.shards,
             is_open=lambda: listener.is_open,
             draining=lambda: listener.draining,
+            storage=lambda: self._storage.complaints,
         )
         if watched_by is not None:
             async with background(watch.run(), watched_by(Sight(self._look, watch, readiness))):
@@ -212,6 +222,7 @@ class Instance:
                 Queue.REGISTRY: self._registry.waiting,
                 Queue.REDIS_WRITER: self._writer.waiting,
             },
+            shortages=self._storage.shortages,
             is_draining=listener.draining,
         )
         self._counters.log_lines_dropped = lines_dropped()

@@ -5,7 +5,7 @@ when somebody looks. Labels have few values, all known beforehand or bounded by 
 and no address is one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -13,7 +13,7 @@ import msgspec
 
 from teltonika.codecs import AVL_CODECS, MESSAGE_CODECS
 from teltonika.server.command_queue import Reason
-from teltonika.server.counters import Counters, Unconfirmed
+from teltonika.server.counters import Counters, Shortage, Unconfirmed
 from teltonika.server.histogram import Histogram
 
 PREFIX = "teltonika_"
@@ -49,6 +49,7 @@ class Vitals(msgspec.Struct, frozen=True):
     oldest_unconfirmed_s: float
     """For how long the oldest of what is unconfirmed has waited; 0 if nothing is."""
     queues: Mapping[Queue, int]
+    shortages: Collection[Shortage]
     is_draining: bool
 
 
@@ -140,7 +141,7 @@ def _datagrams(counters: Counters) -> Series:
 
 
 def _limits(counters: Counters) -> Series:
-    """Each is named as its option is; open files are the system's to limit."""
+    """Each is named as its option is; open files are the system's to limit, maxmemory Redis'."""
     return {
         ("max_connections",): counters.refused_by_max_connections,
         ("max_per_address",): counters.refused_by_max_connections_per_address,
@@ -153,6 +154,9 @@ def _limits(counters: Counters) -> Series:
         ("max_device_bytes",): counters.backpressure_pauses[Unconfirmed.DEVICE],
         ("max_device_rate",): counters.device_rate_pauses,
         ("max_empty_frames",): counters.empty_frame_closes,
+        ("stream_max_bytes",): counters.stream_byte_trims,
+        ("maxmemory",): counters.storage_shortages[Shortage.MEMORY],
+        ("min_free_disk",): counters.storage_shortages[Shortage.DISK],
         ("log_lines_per_peer",): counters.log_lines_left_out,
         ("command_queue_size",): counters.commands_failed[Reason.QUEUE_FULL],
     }
@@ -284,6 +288,14 @@ FAMILIES: tuple[Family[Seen], ...] = (
         "How often sockets were not read for too much unconfirmed: of one device, or of all.",
         ("scope",),
         lambda c: {(str(scope),): c.backpressure_pauses[scope] for scope in Unconfirmed},
+    ),
+    Family(
+        "storage_full",
+        Kind.GAUGE,
+        "1 while nothing is stored or acknowledged because too little is left: of Redis' memory, "
+        "or of the embedded Valkey's disk.",
+        lambda seen: {(str(one),): one in seen.vitals.shortages for one in Shortage},
+        ("of",),
     ),
     _counter(
         "redis_failures_total",

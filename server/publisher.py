@@ -86,6 +86,7 @@ class Publisher:
         self._newest: dict[Submitter, Submission] = {}  # of those that have anything unconfirmed
         self._unconfirmed_bytes = 0
         self._is_full = False
+        self._held_back: set[str] = set()  # why nothing is written
         self._work = asyncio.Event()  # something is pending, and a batch more may be in flight
         self._sent = asyncio.Event()  # something is in flight
 
@@ -166,6 +167,16 @@ class Publisher:
         if self._is_full and self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4:
             self._is_full = False
             self._drained(self)
+
+    def hold_back(self, reason: str) -> None:
+        """Write nothing more until `go_on`; what is on its way is confirmed, or written again."""
+        self._held_back.add(reason)
+        self._wake_writer()
+
+    def go_on(self, reason: str) -> None:
+        """This reason is no more; there may be others."""
+        self._held_back.discard(reason)
+        self._wake_writer()
 
     def _queue(
         self,
@@ -297,7 +308,8 @@ class Publisher:
 
     def _wake_writer(self) -> None:
         """After a refusal nothing more is written on that connection: order would be lost."""
-        if self._pending and len(self._in_flight) < BATCHES_IN_FLIGHT and not self._refused:
+        is_free = len(self._in_flight) < BATCHES_IN_FLIGHT and not self._refused
+        if self._pending and is_free and not self._held_back:
             self._work.set()
         else:
             self._work.clear()

@@ -53,6 +53,9 @@ FORGET_DEVICES = Script.read("forget_devices.lua")
 DELETE_IF_EMPTY = Script.read("delete_if_empty.lua")
 """Keys: a stream. Answers 1 if it was empty, and is gone."""
 
+TRIM_OLDEST = Script.read("trim_oldest.lua")
+"""Keys: a stream. Arguments: bytes. Answers how many entries went, and the bytes that freed."""
+
 SCRIPTS = (
     COMMAND_STEP,
     UPDATE_REGISTRY,
@@ -62,4 +65,4 @@ SCRIPTS = (
     FORGET_DEVICES,
     DELETE_IF_EMPTY,
 )
-"""What `RedisWriter` runs; `Publisher` loads its own."""
+"""What `RedisWriter` runs; `Publisher` and `StorageWatch` load their own."""

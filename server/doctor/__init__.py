@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from teltonika.server.app import promise_of_ours
-from teltonika.server.config import ServerSettings
+from teltonika.server.config import SUBDIRECTORY, ServerSettings
 from teltonika.server.doctor.certificates import check_certificates
 from teltonika.server.doctor.finding import Finding, Outcome, failure, ok
 from teltonika.server.doctor.machine import (
@@ -20,7 +20,7 @@ from teltonika.server.doctor.machine import (
 )
 from teltonika.server.doctor.ports import check_metrics_port, check_port, check_udp_port
 from teltonika.server.doctor.redis_server import check_redis
-from teltonika.server.embedded import SUBDIRECTORY, running_url, server_binary
+from teltonika.server.embedded import running_url, server_binary
 from teltonika.server.errors import EmbeddedRedisError, WeakRedisError
 from teltonika.server.redis_url import split_redis_url
 from teltonika.server.workers.shares import instance_ids

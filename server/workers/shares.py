@@ -26,6 +26,7 @@ def settings_of_worker(
         shares_ports=True,
         instance_id=instance_id,
         redis_url=redis_url,
+        supervisor_directory=settings.embedded_directory,
         port=port,
         udp_port=udp_port,
         metrics_port=None,

@@ -1,0 +1,279 @@
+"""What is stored has bounds: streams in bytes, Redis in memory, our own Valkey on its disk.
+
+A stream is trimmed by its length with each entry; that costs nothing, and says nothing about bytes,
+where an entry can have from 200 to 90,000. So the memory that Redis uses is looked at twice a
+second. As long as all of it fits into a stream's part of ``--stream-max-bytes`` there is nothing to
+do. Else the stream is measured whenever Redis has grown by a 64th of that part, and every 10 s at
+least, and its oldest entries go until it fits. A stream can so be larger than its part by a 64th,
+and by what comes in half a second, or as long as it takes to measure.
+
+Telemetry has three quarters of the bytes, in equal parts for its shards; the messages and the
+responses, which devices can fill as well, have an eighth each.
+
+Short of memory is a Redis that evicts nothing and has nearly reached its maxmemory; of disk, our
+own Valkey with less than ``--min-free-disk`` free. Then publishers write nothing: nothing is
+acknowledged, devices keep their records, and once too much is unconfirmed no socket is read.
+What else an instance writes, as its heartbeat, is little and goes on in the room that is left.
+When there is room again, and a quarter of it more, publishers go on by themselves.
+
+Not handled: what else fills Redis, as the hash by which repeated records are known. Nothing of it
+can be given up without harm; past the marks nothing is acknowledged until somebody makes room.
+"""
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn, cast
+
+import structlog
+from redis.exceptions import NoPermissionError
+
+from teltonika.server.config import ServerSettings
+from teltonika.server.counters import Counters, Shortage
+from teltonika.server.deployment import Deployment
+from teltonika.server.durability import parse_info
+from teltonika.server.keys import Keys
+from teltonika.server.publisher import Publisher
+from teltonika.server.publishers import Publishers
+from teltonika.server.reconnecting import Reconnecting
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink
+from teltonika.server.scripts import TRIM_OLDEST
+
+log = structlog.get_logger()
+
+LOOK_PERIOD_S = 0.5
+MEASURE_PERIOD_S = 10.0
+"""At least so often a stream is measured that could be too large."""
+GROWTH = 64
+"""A stream is measured when Redis has grown by this part of what the stream may have."""
+MEASURING_SHARE = 20
+"""Between two measurements there is so many times what the last one took."""
+TOLD_AGAIN_S = 60.0
+"""As long as there is too little room, the log says so this often."""
+MIB = 1 << 20
+USUAL_FREE_DISK = 512 * MIB
+USUAL_FREE_DISK_SHARE = 20
+"""Or this part of the disk, if that is less."""
+MEMORY_ROOM = 64 * MIB
+MEMORY_ROOM_SHARE = 16
+"""Or this part of maxmemory, if that is less."""
+
+
+def stream_parts(keys: Keys, max_bytes: int) -> dict[str, int]:
+    """How many bytes each stream may have that devices can fill; 0 is no limit."""
+    eighth, shards = max_bytes // 8, keys.shards
+    telemetry = (max_bytes - 2 * eighth) // len(shards)
+    parts = {shard.telemetry: telemetry for shard in shards}
+    return parts | {keys.messages: eighth, keys.responses: eighth}
+
+
+def least_free_disk(wanted: int | None, total: int) -> int:
+    """Bytes that must be free on a disk of ``total`` bytes; ``wanted`` None: the usual."""
+    usual = min(USUAL_FREE_DISK, total // USUAL_FREE_DISK_SHARE)
+    return usual if wanted is None else wanted
+
+
+def memory_room(maxmemory: int) -> int:
+    """Bytes below maxmemory from which nothing more is stored."""
+    return min(MEMORY_ROOM, maxmemory // MEMORY_ROOM_SHARE)
+
+
+class _Mark:
+    """Whether there is room; publishers are held back while there is not."""
+
+    def __init__(
+        self, shortage: Shortage, publishers: Sequence[Publisher], counters: Counters, where: str
+    ) -> None:
+        self.shortage = shortage
+        self._publishers = publishers
+        self._counters = counters
+        self._where = where
+        self._told_at = 0.0
+        self.complaint = ""
+        """Empty if there is room."""
+
+    def judge(self, room: int, needed: int) -> None:
+        """``room`` bytes are left, and ``needed`` ones must be."""
+        if room >= (needed + needed // 4 if self.complaint else needed):
+            self.lift()
+            return
+        now = asyncio.get_running_loop().time()
+        if not self.complaint:
+            self._counters.storage_shortages[self.shortage] += 1
+            for publisher in self._publishers:
+                publisher.hold_back(self.shortage)
+        elif now - self._told_at < TOLD_AGAIN_S:
+            return
+        self._told_at = now
+        self.complaint = (
+            f"nothing is stored or acknowledged: {max(0, room) // MIB} MiB of {self.shortage} are "
+            f"left at {self._where}, and {needed // MIB} MiB must be"
+        )
+        log.error(
+            "storage_full", of=self.shortage, at=self._where, left_bytes=room, needed_bytes=needed
+        )
+
+    def lift(self) -> None:
+        """There is room, or nobody knows."""
+        if not self.complaint:
+            return
+        self.complaint = ""
+        log.warning("storage_free_again", of=self.shortage, at=self._where)
+        for publisher in self._publishers:
+            publisher.go_on(self.shortage)
+
+
+class StorageWatch:
+    """Keeps the bounds of one instance; `run` does the work."""
+
+    def __init__(
+        self,
+        redis: Deployment,
+        settings: ServerSettings,
+        publishers: Publishers,
+        counters: Counters,
+    ) -> None:
+        keys = settings.keys
+        of_lane: dict[int, dict[str, int]] = defaultdict(dict)
+        for stream, part in stream_parts(keys, settings.stored_bytes).items():
+            of_lane[redis.lane(stream)][stream] = part
+        self._redis_watches = [
+            _RedisWatch(redis, parts, publishers.of_streams(parts), counters)
+            for parts in of_lane.values()
+        ]
+        self._directory = settings.embedded_directory
+        self._min_free_disk = settings.min_free_disk_bytes
+        self._disk = _Mark(Shortage.DISK, publishers.each, counters, str(self._directory))
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for watch in self._redis_watches:
+                group.create_task(watch.run())
+            if self._directory is not None:
+                await self._watch_disk(self._directory)
+
+    @property
+    def complaints(self) -> list[str]:
+        """Why nothing is stored, a sentence each: none if all is."""
+        return [mark.complaint for mark in self._marks if mark.complaint]
+
+    @property
+    def shortages(self) -> list[Shortage]:
+        """What there is too little of."""
+        return sorted({mark.shortage for mark in self._marks if mark.complaint})
+
+    @property
+    def _marks(self) -> list[_Mark]:
+        return [*(watch.mark for watch in self._redis_watches), self._disk]
+
+    async def _watch_disk(self, directory: Path) -> NoReturn:
+        while True:
+            try:
+                disk = os.statvfs(directory)
+            except OSError:  # somebody has removed it: Valkey says so, and how full it was is past
+                self._disk.lift()
+            else:
+                total = disk.f_blocks * disk.f_frsize
+                free = disk.f_bavail * disk.f_frsize
+                self._disk.judge(free, least_free_disk(self._min_free_disk, total))
+            await asyncio.sleep(LOOK_PERIOD_S)
+
+
+class _RedisWatch:
+    """The memory of the Redis that some streams are on, and what they have of it."""
+
+    def __init__(
+        self,
+        redis: Deployment,
+        parts: Mapping[str, int],
+        publishers: Sequence[Publisher],
+        counters: Counters,
+    ) -> None:
+        stream = next(iter(parts))
+        self._connections = Reconnecting(
+            redis, stream, "storage_not_watched", lambda: {"stream": stream}
+        )
+        self._bounds = [_StreamBound(stream, part, counters) for stream, part in parts.items()]
+        self.mark = _Mark(Shortage.MEMORY, publishers, counters, f"the Redis that has {stream}")
+
+    async def run(self) -> NoReturn:
+        """On one connection after another."""
+        await self._connections.run(self._look_on, self.mark.lift)
+
+    async def _look_on(self, link: RedisLink) -> None:
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            await link.execute("SCRIPT", "LOAD", TRIM_OLDEST.source)
+        while True:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                used = await self._used(link)
+            for bound in self._bounds:
+                await bound.keep(link, used)
+            self._connections.succeeded()
+            await asyncio.sleep(LOOK_PERIOD_S)
+
+    async def _used(self, link: RedisLink) -> int:
+        """Bytes of memory in use; they are judged."""
+        try:
+            info = parse_info(cast(bytes, await link.execute("INFO", "memory")))
+        except NoPermissionError:
+            if any(bound.part for bound in self._bounds):
+                raise  # the bound cannot be kept
+            return 0
+        used, maxmemory = int(info.get("used_memory", "0")), int(info.get("maxmemory", "0"))
+        counted = used - int(info.get("mem_not_counted_for_evict", "0"))
+        if maxmemory and info.get("maxmemory_policy") == "noeviction":
+            self.mark.judge(maxmemory - counted, memory_room(maxmemory))
+        else:
+            self.mark.lift()
+        return used
+
+
+class _StreamBound:
+    """The bytes of one stream."""
+
+    def __init__(self, stream: str, part: int, counters: Counters) -> None:
+        self._stream = stream
+        self.part = part
+        """What it may have; 0 is no limit."""
+        self._counters = counters
+        self._used_then = 0  # when it was measured last, and fitted
+        self._due = 0.0  # by time
+        self._earliest = 0.0
+
+    async def keep(self, link: RedisLink, used: int) -> None:
+        """Trim the stream if it is too large; ``used``: memory of all that Redis has."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        if not self.part or used <= self.part or begun < self._earliest:
+            return
+        if used - self._used_then < self.part // GROWTH and begun < self._due:
+            return
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            # not a sample: those are of the oldest entries, and it is the newest that can be large
+            reply = await link.execute("MEMORY", "USAGE", self._stream, "SAMPLES", 0)
+        ended = loop.time()
+        self._earliest = ended + MEASURING_SHARE * (ended - begun)
+        self._due = ended + MEASURE_PERIOD_S
+        self._used_then = used
+        excess = (cast("int | None", reply) or 0) - self.part  # None: there is no such stream
+        if excess > 0:
+            self._used_then = 0  # it is measured again at the next look
+            await self._trim(link, excess)
+
+    async def _trim(self, link: RedisLink, excess: int) -> None:
+        entries = freed = 0
+        while freed < excess:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                reply = await link.execute(
+                    "EVALSHA", TRIM_OLDEST.sha, 1, self._stream, excess - freed
+                )
+            went, bytes_freed = cast("list[int]", reply)
+            entries += went
+            freed += bytes_freed
+            if not went:
+                break
+        self._counters.stream_byte_trims += 1
+        log.debug("stream_trimmed", stream=self._stream, entries=entries, freed_bytes=freed)
