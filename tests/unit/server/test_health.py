@@ -30,12 +30,20 @@ async def test_a_loop_that_was_held_up_is_late_and_healthy_again_at_the_next_loo
 
 async def test_each_reason_is_told(valkey: EmbeddedValkey) -> None:
     is_open = draining = False
+    full: list[str] = []
     readiness = Readiness(
-        deployment_of(valkey.url), Keys().shards, is_open=lambda: is_open, draining=lambda: draining
+        deployment_of(valkey.url),
+        Keys().shards,
+        is_open=lambda: is_open,
+        draining=lambda: draining,
+        storage=lambda: full,
     )
     assert await readiness.complaints() == ["the port for devices is not open yet"]
     is_open = True
     assert await readiness.complaints() == []
+    full.append("no disk")
+    assert await readiness.complaints() == ["no disk"]
+    full.clear()
     draining = True
     await valkey.stop()
     drains, refusal = await readiness.complaints()

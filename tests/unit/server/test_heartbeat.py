@@ -16,7 +16,7 @@ from teltonika.server.connection_registry import ConnectionRegistry
 from teltonika.server.deployment import deployment_of
 from teltonika.server.embedded import EmbeddedValkey
 from teltonika.server.errors import SupersededError
-from teltonika.server.heartbeat import Heartbeat
+from teltonika.server.heartbeat import Heartbeat, State
 from teltonika.server.keys import Keys
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.scripts import SCRIPTS
@@ -31,6 +31,7 @@ class Run:
 
     def __init__(self, writer: RedisWriter, run_id: str) -> None:
         self.sessions = 0
+        self.short_of: list[str] = []
         self.registry = ConnectionRegistry(writer, KEYS, "here", run_id)
         self.heartbeat = Heartbeat(
             writer,
@@ -45,9 +46,9 @@ class Run:
         )
         self._begun = asyncio.Semaphore(0)
 
-    def _state(self) -> tuple[int, int]:
+    def _state(self) -> State:
         self._begun.release()
-        return 5027, self.sessions
+        return State(5027, self.sessions, self.short_of)
 
     async def beat(self) -> None:
         """One whole beat at least, or what it raises."""
@@ -76,6 +77,7 @@ async def test_a_heartbeat_tells_who_and_where_the_instance_is(
 ) -> None:
     async with runs(valkey) as (run, _):
         run.sessions = 3
+        run.short_of = ["disk"]
         await run.heartbeat.take_over()
     assert json.loads(client.get(KEY)) == {
         "run_id": "older",
@@ -85,6 +87,7 @@ async def test_a_heartbeat_tells_who_and_where_the_instance_is(
         "port": 5027,
         "sessions": 3,
         "ttl_s": 90,
+        "short_of": ["disk"],
     }
     assert 60 < client.ttl(KEY) <= 90
     assert client.hgetall(KEYS.runs) == {"here": "older"}

@@ -12,6 +12,7 @@ VITALS = Vitals(
     unconfirmed_bytes=3,
     oldest_unconfirmed_s=4.0,
     queues=dict.fromkeys(Queue, 5),
+    shortages=(),
     is_draining=False,
 )
 SEEN = Seen(Counters(), VITALS, Build("1.0", "3.11", "gate", "fsync"))

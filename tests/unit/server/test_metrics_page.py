@@ -22,6 +22,7 @@ def page_for(counters: Counters, now: Callable[[], float] = lambda: 0.0) -> Metr
         unconfirmed_bytes=0,
         oldest_unconfirmed_s=0.0,
         queues=dict.fromkeys(Queue, 0),
+        shortages=(),
         is_draining=True,
     )
     return MetricsPage(lambda: Seen(counters, vitals, Build("1", "3", HOSTILE, "fsync")), now)

@@ -188,6 +188,24 @@ async def test_an_entry_has_the_contracts_fields(
     assert json.loads(first["payload"])["timestamp"] == first["ts"]
 
 
+async def test_held_back_for_two_reasons_it_writes_when_both_are_gone(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    publisher = publisher_for(valkey)
+    async with running(publisher) as session:
+        publisher.hold_back("memory")
+        publisher.hold_back("disk")
+        for number in range(1, 4):
+            session.submit(number)
+        publisher.go_on("memory")
+        for _ in range(10):
+            await written()
+        assert (publisher.waiting, publisher.in_flight) == (3, 0)
+        publisher.go_on("disk")
+        assert await session.confirmed_numbers(3) == [1, 2, 3]
+    assert numbers(client) == [0, 1, 2, 3]
+
+
 async def test_each_devices_order_is_kept_over_many_batches(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
