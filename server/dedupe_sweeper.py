@@ -1,6 +1,8 @@
 """Forgets what devices sent last that have not been seen for long: memory is for living ones.
 
-Once a day, by whichever instance comes first.
+Once a day, by whichever instance comes first. Where what is known of all devices takes more memory
+than it may, as after somebody has connected with millions of made-up IMEIs, those are forgotten
+that have not been seen for half as long, and so on; devices of today and yesterday are kept.
 """
 
 import asyncio
@@ -9,32 +11,52 @@ from collections.abc import Iterator
 from typing import cast
 
 import structlog
+from redis.exceptions import RedisError
 
+from teltonika.server.deployment import Deployment
 from teltonika.server.errors import RedisRefusedError
 from teltonika.server.keys import ShardKeys
+from teltonika.server.redis_link import REPLY_TIMEOUT_S, open_at
 from teltonika.server.redis_writer import RedisWriter
+from teltonika.server.refusals import in_words
 from teltonika.server.scripts import FORGET_DEVICES
 
 log = structlog.get_logger()
 
-PERIOD_S = 3_600.0
+PERIOD_S = 600.0
+SAMPLES = 1_000
+"""Devices by whose memory that of all is estimated: in a hash they are in no order."""
 PAGE = 500
 SECONDS_A_DAY = 86_400
 
 
 class DedupeSweeper:
-    """Forgets devices of a shard without a new record for ``days``; `run` does the work."""
+    """Forgets devices of a shard without a new record for ``days``; `run` does the work.
 
-    def __init__(self, writer: RedisWriter, keys: ShardKeys, days: int) -> None:
+    ``max_bytes`` is what the rest may take; 0 is no limit.
+    """
+
+    def __init__(
+        self,
+        redis: Deployment,
+        writer: RedisWriter,
+        keys: ShardKeys,
+        days: int,
+        max_bytes: int = 0,
+    ) -> None:
+        self._redis = redis
         self._writer = writer
         self._keys = keys
         self._days = days
+        self._max_bytes = max_bytes
 
     async def run(self) -> None:
-        """Look every hour whether today's sweep has been done, until cancelled."""
+        """Look every ten minutes whether there is anything to do, until cancelled."""
         while True:
             with contextlib.suppress(RedisRefusedError):  # it is logged
-                await self._sweep_once(await self._today())
+                today = await self._today()
+                await self._sweep_once(today)
+                await self.fit(today)
             await asyncio.sleep(PERIOD_S)
 
     async def _today(self) -> int:
@@ -47,9 +69,41 @@ class DedupeSweeper:
         if done is None or int(cast(bytes, done)) < day:
             await self.sweep(day)
 
-    async def sweep(self, day: int) -> int:
-        """Forget devices as of ``day``, in days since 1970; how many there were."""
-        first_kept = day - self._days
+    async def fit(self, day: int) -> None:
+        """Forget more of them, if there is too much."""
+        days = self._days
+        while self._max_bytes and days > 1 and (size := await self._size()) > self._max_bytes:
+            days //= 2
+            log.warning(
+                "dedupe_too_large",
+                key=self._keys.dedupe,
+                bytes=size,
+                max_bytes=self._max_bytes,
+                kept_days=days,
+            )
+            await self.sweep(day, days)
+
+    async def _size(self) -> int:
+        """Bytes of memory; 0 if Redis does not say.
+
+        Asked on a connection of its own: a user who may not ask holds up nothing else.
+        """
+        key = self._keys.dedupe
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S), open_at(self._redis, key) as link:
+                size = await link.execute("MEMORY", "USAGE", key, "SAMPLES", SAMPLES)
+        except (TimeoutError, RedisError, OSError) as error:
+            log.warning("dedupe_not_measured", key=key, error=in_words(error))
+            return 0
+        return cast("int | None", size) or 0
+
+    async def sweep(self, day: int, days: int | None = None) -> int:
+        """Forget devices as of ``day``, in days since 1970; how many there were.
+
+        ``days`` other than the usual ones may be said.
+        """
+        days = self._days if days is None else days
+        first_kept = day - days
         forgotten, cursor = 0, b"0"
         while True:
             reply = await self._writer.call("HSCAN", self._keys.dedupe, cursor, "COUNT", PAGE)
@@ -62,7 +116,7 @@ class DedupeSweeper:
                 forgotten += cast(int, reply)
             if cursor == b"0":
                 break
-        log.info("dedupe_swept", key=self._keys.dedupe, forgotten=forgotten, days=self._days)
+        log.info("dedupe_swept", key=self._keys.dedupe, forgotten=forgotten, days=days)
         return forgotten
 
 

@@ -121,7 +121,14 @@ class Instance:
             settings.janitor_interval_s,
         )
         self._sweepers = [
-            DedupeSweeper(self._writer, shard, settings.dedupe_days) for shard in keys.shards
+            DedupeSweeper(
+                redis,
+                self._writer,
+                shard,
+                settings.dedupe_days,
+                settings.stored_bytes // 8 // len(keys.shards),
+            )
+            for shard in keys.shards
         ]
         self._redis = redis
         self._build = Build(

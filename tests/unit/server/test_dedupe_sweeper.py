@@ -24,10 +24,32 @@ async def test_a_sweep_forgets_the_old_and_keeps_the_rest(
     client.hset(KEYS.dedupe, mapping={imei: value(day) for imei, day in days.items()})
     writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
     async with background(writer.run()):
-        forgotten = await DedupeSweeper(writer, KEYS, days=30).sweep(20_000)
+        forgotten = await DedupeSweeper(deployment_of(valkey.url), writer, KEYS, days=30).sweep(
+            20_000
+        )
     kept = {imei for imei, day in days.items() if day >= 19_970}
     assert forgotten == len(days) - len(kept)
     assert {imei.decode() for imei in redis.Redis.from_url(valkey.url).hkeys(KEYS.dedupe)} == kept
+
+
+async def test_more_are_forgotten_while_they_take_too_much_memory(
+    valkey: EmbeddedValkey, client: redis.Redis
+) -> None:
+    days = {f"{number:015d}": 20_000 - number % 20 for number in range(4_000)}
+    client.hset(KEYS.dedupe, mapping={imei: value(day) for imei, day in days.items()})
+    half = client.memory_usage(KEYS.dedupe, samples=0) // 2
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
+    async with background(writer.run()):
+        await DedupeSweeper(deployment_of(valkey.url), writer, KEYS, days=16).fit(20_000)
+        assert client.hlen(KEYS.dedupe) == 4_000  # no limit
+        await DedupeSweeper(deployment_of(valkey.url), writer, KEYS, 16, max_bytes=half).fit(20_000)
+        left = {
+            redis_imei.decode()
+            for redis_imei in redis.Redis.from_url(valkey.url).hkeys(KEYS.dedupe)
+        }
+        assert left == {imei for imei, day in days.items() if day >= 19_996}
+        await DedupeSweeper(deployment_of(valkey.url), writer, KEYS, 16, max_bytes=1).fit(20_000)
+        assert client.hlen(KEYS.dedupe) == 400  # today and yesterday
 
 
 async def test_a_device_that_came_back_meanwhile_is_kept(
@@ -47,7 +69,11 @@ async def test_it_is_done_once_a_day_by_whoever_comes_first(
     client.hset(KEYS.dedupe, old, value(1))
     with client.monitor() as monitor:
         async with background(
-            writer.run(), *(DedupeSweeper(writer, KEYS, days=30).run() for _ in range(2))
+            writer.run(),
+            *(
+                DedupeSweeper(deployment_of(valkey.url), writer, KEYS, days=30).run()
+                for _ in range(2)
+            ),
         ):
             await writer.call("PING", at="key")
             while client.hexists(KEYS.dedupe, old):
