@@ -10,7 +10,10 @@ from teltonika.server.doctor.rights import least_rules
 
 PAGE = Path(__file__).with_name("redis.md")
 SETTINGS = ServerSettings(
-    authority=Authority.ALLOW_LIST, stream_shards=3, redis_url="redis+cluster://node:6379"
+    authority=Authority.ALLOW_LIST,
+    stream_shards=3,
+    stream_max_bytes=1,
+    redis_url="redis+cluster://node:6379",
 )
 """That need the most."""
 

@@ -80,7 +80,7 @@ def _examine_machine(settings: ServerSettings) -> Iterator[Finding]:
     if settings.redis_url is None or settings.instance_id is None:
         yield check_data_directory(settings.data_dir)
     if settings.redis_url is None:
-        yield check_disk(settings.data_dir / SUBDIRECTORY)
+        yield check_disk(settings.data_dir / SUBDIRECTORY, settings.min_free_disk_bytes)
     if settings.redis_url is None or _is_here(settings.redis_url):
         yield from check_overcommit()
     yield check_descriptors(settings.max_connections, settings.workers)

@@ -10,6 +10,7 @@ from pathlib import Path
 from teltonika.server.acceptor import BACKLOG
 from teltonika.server.connection_limits import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
+from teltonika.server.storage_watch import least_free_disk
 from teltonika.server.workers.shares import share
 
 SCARCE_BYTES = 1 << 30
@@ -107,15 +108,22 @@ def check_data_directory(directory: Path) -> Finding:
     )
 
 
-def check_disk(directory: Path) -> Finding:
-    """Whether there is room where the embedded Valkey keeps its data."""
+def check_disk(directory: Path, min_free: int | None = None) -> Finding:
+    """Whether there is room where the embedded Valkey keeps its data.
+
+    ``min_free``: with less free the server stores nothing; None is the default.
+    """
     there = _nearest(directory)
     usage = shutil.disk_usage(there)
     found = f"{_size(usage.free)} of {_size(usage.total)} are free at {there}"
-    advice = "make room, or lower --stream-maxlen: without room nothing is stored or acknowledged"
-    if usage.free < TOO_FEW_BYTES:
+    needed = least_free_disk(min_free, usage.total)
+    advice = (
+        f"make room: with less than {_size(needed)} nothing is stored or acknowledged, and the "
+        "append-only file grows to 512 MiB and more before it is rewritten"
+    )
+    if usage.free < max(TOO_FEW_BYTES, needed):
         return failure("disk", found, advice)
-    if usage.free < SCARCE_BYTES:
+    if usage.free < max(SCARCE_BYTES, 2 * needed):
         return warning("disk", found, advice)
     return ok("disk", found)
 

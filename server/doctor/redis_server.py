@@ -29,6 +29,7 @@ from teltonika.server.redis_link import RedisLink, open_link
 from teltonika.server.redis_url import redacted_url
 from teltonika.server.refusals import in_words
 from teltonika.server.shard_record import shards_there
+from teltonika.server.storage_watch import memory_room
 
 RECOMMENDED = (7, 2)
 """Since then a client can wait for a write to be on disk."""
@@ -144,6 +145,7 @@ async def _check(
     if config:
         tell(await _check_disk(link, settings.durability, config, info))
         tell(_check_eviction(settings.durability, config))
+        tell(check_memory_limit(config, settings.stored_bytes))
     else:
         tell(
             warning(
@@ -200,7 +202,7 @@ def check_memory(info: Info) -> Finding:
     found = f"{used >> 20} MiB are in use, {share:.0%} of {what} ({bound >> 20} MiB)"
     if share < NEARLY_FULL:
         return ok("memory", found)
-    advice = "give it more, or lower --stream-maxlen: when it is full nothing is acknowledged"
+    advice = "give it more, or lower --stream-max-bytes: when it is full nothing is acknowledged"
     return (failure if share >= FULL else warning)("memory", found, advice)
 
 
@@ -249,6 +251,30 @@ def _check_eviction(wanted: Durability | None, config: dict[str, str]) -> Findin
         return ok("eviction", found)
     return (failure if wanted else warning)(
         "eviction", f"{found}: what was acknowledged may be thrown away", reason
+    )
+
+
+def check_memory_limit(config: dict[str, str], stored_bytes: int) -> Finding:
+    """Whether Redis has a limit, and what the server stores reaches its own before that.
+
+    By Redis' settings; ``stored_bytes`` 0 is no limit of the server's.
+    """
+    check = "memory-limit"
+    limit = int(config.get("maxmemory", "0"))
+    if not limit:
+        return warning(
+            check,
+            "this Redis has no maxmemory: it takes what the machine has, until it is killed",
+            "CONFIG SET maxmemory, to half of what it may use at most: a rewrite needs memory, too",
+        )
+    found = f"maxmemory is {limit >> 20} MiB, and streams may have "
+    found += f"{stored_bytes >> 20} MiB" if stored_bytes else "any number of bytes"
+    if 0 < stored_bytes <= limit - memory_room(limit):
+        return ok(check, found)
+    return warning(
+        check,
+        f"{found}: devices can fill this Redis, and then nothing is acknowledged",
+        f"--stream-max-bytes, of {limit // 2 >> 20}MiB or less",
     )
 
 

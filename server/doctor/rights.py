@@ -17,6 +17,7 @@ from teltonika.server.durability import Durability
 from teltonika.server.keys import Keys, ShardKeys
 from teltonika.server.redis_link import RedisLink
 from teltonika.server.redis_url import Kind, parse_redis_url
+from teltonika.server.storage_watch import stream_parts
 
 
 class Use(NamedTuple):
@@ -51,7 +52,11 @@ def uses(settings: ServerSettings) -> list[Use]:
         ("TIME",),
         ("SCRIPT", "LOAD", "("),
     ]
-    better = [("INFO",), ("CLIENT", "ID"), ("CLIENT", "KILL", "ID", "0")]
+    better: list[tuple[str, ...]] = [("CLIENT", "ID"), ("CLIENT", "KILL", "ID", "0")]
+    if settings.stored_bytes:
+        found += [("INFO",), *_bounds(keys, settings.stored_bytes)]
+    else:
+        better.append(("INFO",))
     better.append(("CONFIG", "GET", "appendonly"))
     better += [("SSCAN", keys.traced, "0"), ("PUBLISH", keys.traced_frames(ANY), "")]
     (better if settings.metrics_port is None else found).append(("PING",))
@@ -108,6 +113,15 @@ def _of_shard(shard: ShardKeys) -> list[tuple[str, ...]]:
         ("HDEL", shard.dedupe, NO_FIELD),
         ("HSCAN", shard.dedupe, "0"),
         ("SET", shard.dedupe_swept, "0", "GET", "EX", "0"),
+    ]
+
+
+def _bounds(keys: Keys, max_bytes: int) -> list[tuple[str, ...]]:
+    measured = [*stream_parts(keys, max_bytes), *(shard.dedupe for shard in keys.shards)]
+    return [
+        *(("MEMORY", "USAGE", key, "SAMPLES", "no number") for key in measured),
+        *(("XLEN", stream) for stream in stream_parts(keys, max_bytes)),
+        *(("XTRIM", stream, "MAXLEN", "no number") for stream in stream_parts(keys, max_bytes)),
     ]
 
 
@@ -205,7 +219,7 @@ def right_to(use: Use) -> str:
     return f"{name}|{more[0]}" if name in _CONTAINERS else name
 
 
-_CONTAINERS = ("client", "cluster", "config", "script", "xgroup")
+_CONTAINERS = ("client", "cluster", "config", "memory", "script", "xgroup")
 _ON_CHANNELS = ("PUBLISH", "SUBSCRIBE")
 _WITHOUT_KEY = (
     *_ON_CHANNELS,
@@ -217,5 +231,5 @@ def _key_of(use: Use) -> str | None:
     """The first key that a command names."""
     if use.words[0] in _WITHOUT_KEY:
         return None
-    at = {"EVALSHA": 3, "XGROUP": 2, "XREADGROUP": 5}.get(use.words[0], 1)
+    at = {"EVALSHA": 3, "MEMORY": 2, "XGROUP": 2, "XREADGROUP": 5}.get(use.words[0], 1)
     return use.words[at]

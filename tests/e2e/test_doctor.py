@@ -18,7 +18,7 @@ from certificates import Certificates
 from free_ports import free_port
 from loading_valkey import answers_loading, slow_load, start_with_much_to_load
 from own_valkey import OwnValkey
-from serving import IMEI, TELTONIKA, BareDevice, ServerProcess, run_teltonika
+from serving import IMEI, STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 from small_disk import NoSmallDiskError, small_disk
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_imei, encode_packet
@@ -203,6 +203,19 @@ def test_what_is_evicted_and_a_memory_that_is_nearly_full(valkey: OwnValkey) -> 
     client.close()
 
 
+def test_a_redis_that_devices_can_fill(valkey: OwnValkey) -> None:
+    client = valkey.start()
+    found = doctor("--stream-max-bytes", "512MiB", redis=valkey.url)
+    assert outcome(found, "memory-limit") == "warning"
+    assert "no maxmemory" in found["memory-limit"]["found"]
+    client.config_set("maxmemory", "1gb")
+    assert outcome(doctor(redis=valkey.url), "memory-limit") == "warning"
+    for size, expected in (("512MiB", "ok"), ("1GiB", "warning"), ("2GiB", "warning")):
+        found = doctor("--stream-max-bytes", size, redis=valkey.url)
+        assert outcome(found, "memory-limit") == expected
+    client.close()
+
+
 def test_replicas_and_a_replica(valkey: OwnValkey, tmp_path: Path) -> None:
     port = free_port()
     client = valkey.start("--bind", "127.0.0.1", "--port", str(port))
@@ -241,7 +254,8 @@ def of_user(url: str, name: str) -> str:
 
 
 PACKET = encode_packet(AVL_CODECS.by_name("8"), [AvlRecord(0, 0, 0, 0, 0, 0, 0, 0)])
-ALLOW_LIST = ServerSettings(authority=Authority.ALLOW_LIST)
+ALLOW_LIST = ServerSettings(authority=Authority.ALLOW_LIST, stream_max_bytes=1 << 20)
+AS_MUCH = ("--authority", "allow-list", "--stream-max-bytes", "1MiB")
 
 
 def test_with_just_these_rights_a_server_does_all_its_work(
@@ -250,10 +264,10 @@ def test_with_just_these_rights_a_server_does_all_its_work(
     client = valkey.start()
     client.execute_command("ACL SETUSER", "joe", "on", "nopass", *least_rules(ALLOW_LIST))
     url = of_user(valkey.url, "joe")
-    found = doctor("--authority", "allow-list", redis=url)
+    found = doctor(*AS_MUCH, redis=url)
     assert outcome(found, "rights") == "ok", found["rights"]
     server = start_server(
-        *("--authority", "allow-list", "--instance-id", "gate", "--heartbeat-interval", "0.2"),
+        *(*AS_MUCH, "--instance-id", "gate", "--heartbeat-interval", "0.2"),
         *("--janitor-interval", "0.2", "--heartbeat-ttl", "1"),
         redis_url=url,
     )
@@ -267,6 +281,10 @@ def test_with_just_these_rights_a_server_does_all_its_work(
         server.publish("c1")
         device.answer(device.command())
         assert server.ending("c1") == ("responded", None)
+        for _ in range(30):
+            client.xadd(STREAM, {"payload": "x" * 100_000})
+        while client.memory_usage(STREAM, samples=0) > 1 << 20:
+            pass
         server.wait_for_log("instance_lost")
     assert server.stop() == 0
     refused = [line for line in server.log() if "permission" in str(line).lower()]
@@ -354,7 +372,7 @@ def test_a_right_that_is_missing_is_named(use: Use, shared_valkey: OwnValkey) ->
     user = f"without-{right}"
     rule = f"-{right}"
     client.execute_command("ACL SETUSER", user, "on", "nopass", "allkeys", "&*", "+@all", rule)
-    found = doctor("--authority", "allow-list", redis=of_user(shared_valkey.url, user))
+    found = doctor(*AS_MUCH, redis=of_user(shared_valkey.url, user))
     is_needed = any(other.needed for other in uses(ALLOW_LIST) if right_to(other) == right)
     assert outcome(found, "rights") == ("failure" if is_needed else "warning")
     assert use.words[0] in found["rights"]["found"]
@@ -368,7 +386,7 @@ def test_what_the_advice_says_is_what_is_needed(valkey: OwnValkey) -> None:
     client.execute_command("ACL SETUSER", "joe", "on", "nopass", "-@all", *bare)
     outcomes: list[str] = []
     for _ in range(3):  # Redis says first that a command is forbidden, then that its key is
-        found = doctor("--authority", "allow-list", redis=of_user(valkey.url, "joe"))
+        found = doctor(*AS_MUCH, redis=of_user(valkey.url, "joe"))
         outcomes.append(outcome(found, "rights"))
         rules = found["rights"]["advice"].partition("ACL SETUSER: ")[2].split()
         client.execute_command("ACL SETUSER", "joe", *rules)
@@ -383,7 +401,7 @@ def test_a_key_that_is_forbidden_is_named(valkey: OwnValkey) -> None:
         *("ACL SETUSER", "joe", "on", "nopass", "resetkeys", "resetchannels", "+@all"),
         *(rule for rule in least_rules(ALLOW_LIST) if rule[0] in "~&" and rule not in missing),
     )
-    found = doctor("--authority", "allow-list", redis=of_user(valkey.url, "joe"))
+    found = doctor(*AS_MUCH, redis=of_user(valkey.url, "joe"))
     assert outcome(found, "rights") == "failure"
     assert "~commands:outbound:*" in found["rights"]["advice"]
     assert "&devices:allowed:changed" in found["rights"]["advice"]

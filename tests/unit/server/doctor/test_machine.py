@@ -59,7 +59,7 @@ class Usage(NamedTuple):
 
 @pytest.mark.parametrize(
     ("free", "outcome"),
-    [(2 * GIB, Outcome.OK), (GIB - 1, Outcome.WARNING), ((100 << 20) - 1, Outcome.FAILURE)],
+    [(2 * GIB, Outcome.OK), (GIB - 1, Outcome.WARNING), ((512 << 20) - 1, Outcome.FAILURE)],
 )
 def test_room_on_the_disk(
     free: int, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
