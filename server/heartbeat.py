@@ -37,9 +37,9 @@ class Beat(msgspec.Struct, frozen=True):
         ),
     ] = 0
     short_of: Annotated[
-        tuple[str, ...],
+        list[str],
         Meta(description="`memory`, `disk`: too little is left, and nothing is stored meanwhile."),
-    ] = ()
+    ] = []
 
 
 class State(NamedTuple):
@@ -126,7 +126,7 @@ class Heartbeat:
                 state.port,
                 state.sessions,
                 self._ttl_s,
-                tuple(state.short_of),
+                list(state.short_of),
             )
         )
 

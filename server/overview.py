@@ -49,7 +49,7 @@ class InstanceState(msgspec.Struct, frozen=True):
     """Devices that the registry has there."""
     commands: int
     """On its stream: waiting or with a device."""
-    short_of: tuple[str, ...] = ()
+    short_of: list[str] = []
     """``memory``, ``disk``: too little is left, and it stores nothing."""
 
 
@@ -206,7 +206,7 @@ class OverviewReader:
             None if read is None else read.started_at,
             connections,
             cast(int, commands or 0),
-            () if read is None else read.short_of,
+            [] if read is None else read.short_of,
         )
 
     async def _execute_all(self, links: Links, commands: Sequence[tuple[str, str]]) -> list[Reply]:

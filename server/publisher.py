@@ -49,7 +49,8 @@ class Publisher:
     """Writes packets to one telemetry stream. `run` does the work; `submit` only queues.
 
     ``full`` and ``drained`` are called when the unconfirmed bytes of all its sessions together pass
-    ``max_unconfirmed_bytes``, and when they have fallen to a quarter of it.
+    ``max_unconfirmed_bytes``, and when they have fallen to a quarter of it; and when it is held
+    back, and goes on.
     """
 
     def __init__(
@@ -157,26 +158,39 @@ class Publisher:
     def hold(self, size: int) -> None:
         """So many bytes more are unconfirmed, here or elsewhere."""
         self._unconfirmed_bytes += size
-        if self._unconfirmed_bytes > self._max_unconfirmed_bytes and not self._is_full:
-            self._is_full = True
-            self._full(self)
+        if self._unconfirmed_bytes > self._max_unconfirmed_bytes:
+            self._look_whether_full()
 
     def let_go(self, size: int) -> None:
         """So many are not any more."""
         self._unconfirmed_bytes -= size
-        if self._is_full and self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4:
-            self._is_full = False
-            self._drained(self)
+        if self._is_full:
+            self._look_whether_full()
+
+    def _look_whether_full(self) -> None:
+        if self._is_full:
+            is_little = self._unconfirmed_bytes <= self._max_unconfirmed_bytes // 4
+            if is_little and not self._held_back:
+                self._is_full = False
+                self._drained(self)
+        elif self._held_back or self._unconfirmed_bytes > self._max_unconfirmed_bytes:
+            self._is_full = True
+            self._full(self)
 
     def hold_back(self, reason: str) -> None:
-        """Write nothing more until `go_on`; what is on its way is confirmed, or written again."""
+        """Write nothing more until `go_on`; what is on its way is confirmed, or written again.
+
+        It is full meanwhile: nothing more is read of its devices.
+        """
         self._held_back.add(reason)
         self._wake_writer()
+        self._look_whether_full()
 
     def go_on(self, reason: str) -> None:
         """This reason is no more; there may be others."""
         self._held_back.discard(reason)
         self._wake_writer()
+        self._look_whether_full()
 
     def _queue(
         self,

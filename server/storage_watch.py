@@ -11,9 +11,10 @@ Telemetry has three quarters of the bytes, in equal parts for its shards; the me
 responses, which devices can fill as well, have an eighth each.
 
 Short of memory is a Redis that evicts nothing and has nearly reached its maxmemory; of disk, our
-own Valkey with less than ``--min-free-disk`` free. Then publishers write nothing: nothing is
-acknowledged, devices keep their records, and once too much is unconfirmed no socket is read.
-What else an instance writes, as its heartbeat, is little and goes on in the room that is left.
+own Valkey with less than ``--min-free-disk`` free. Then publishers write nothing, and no socket is
+read, for devices send texts as well, which go another way: nothing is acknowledged, and devices
+keep their records. What else an instance writes, as its heartbeat, is little and goes on in the
+room that is left.
 When there is room again, and a quarter of it more, publishers go on by themselves.
 
 Not handled: what else fills Redis, as the hash by which repeated records are known. Nothing of it

@@ -47,6 +47,7 @@ def test_a_redis_that_refuses_writes_gets_them_again_until_it_takes_them(
     client = valkey.start()
     server = start_server(redis_url=valkey.url)
     with BareDevice(server.port) as device:
+        client.config_set("maxmemory-policy", "volatile-lru")  # else it is given nothing to refuse
         client.config_set("maxmemory", "1")
         device.send(packet(0) + packet(1, records=2))
         assert device.silent_for(0.5)

@@ -42,10 +42,16 @@ def fail_to_save(client: redis.Redis) -> None:
         pass
 
 
+def run_out_of_memory(client: redis.Redis) -> None:
+    """Nothing expires that it could evict; one that evicts nothing is given nothing to refuse."""
+    client.config_set("maxmemory-policy", "volatile-lru")
+    client.config_set("maxmemory", 1)
+
+
 REFUSALS = {
     "READONLY": (become_replica, lambda client: client.replicaof("NO", "ONE"), "read only replica"),
     "OOM": (
-        lambda client: client.config_set("maxmemory", 1),
+        run_out_of_memory,
         lambda client: client.config_set("maxmemory", 0),
         "maxmemory",
     ),

@@ -191,7 +191,8 @@ async def test_an_entry_has_the_contracts_fields(
 async def test_held_back_for_two_reasons_it_writes_when_both_are_gone(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    publisher = publisher_for(valkey)
+    limits = Limits()
+    publisher = publisher_for(valkey, limits=limits)
     async with running(publisher) as session:
         publisher.hold_back("memory")
         publisher.hold_back("disk")
@@ -201,7 +202,9 @@ async def test_held_back_for_two_reasons_it_writes_when_both_are_gone(
         for _ in range(10):
             await written()
         assert (publisher.waiting, publisher.in_flight) == (3, 0)
+        assert limits.calls == ["full"]  # nothing more is read
         publisher.go_on("disk")
+        assert limits.calls == ["full", "drained"]
         assert await session.confirmed_numbers(3) == [1, 2, 3]
     assert numbers(client) == [0, 1, 2, 3]
 
