@@ -12,6 +12,7 @@ import redis
 from serving import IMEI, STREAM, TELTONIKA, BareDevice, ServerProcess, is_running, run_teltonika
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_packet
+from teltonika.server.machine_memory import memory_limit
 
 StartServer = Callable[..., ServerProcess]
 
@@ -24,6 +25,7 @@ def test_every_write_is_fsynced_before_it_is_confirmed(server: ServerProcess) ->
     settings = server.redis.config_get("append*")
     assert (settings["appendonly"], settings["appendfsync"]) == ("yes", "always")
     assert server.redis.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+    assert int(server.redis.config_get("maxmemory")["maxmemory"]) == memory_limit() // 2
 
 
 def test_it_listens_on_a_unix_socket_of_this_user_only(server: ServerProcess) -> None:

@@ -118,7 +118,9 @@ def test_without_memory_nothing_is_acknowledged_and_it_goes_on_by_itself(
     assert limit > 0
     with BareDevice(server.port) as device:
         send(device, range(100))
-        server.redis.config_set("maxmemory", server.redis.info("memory")["used_memory"] + 1_000)
+        server.redis.setrange("ballast", 96 * MIB, "x")
+        used = server.redis.info("memory")["used_memory"]
+        server.redis.config_set("maxmemory", used + 4 * MIB)  # of which a 16th must be left
         server.wait_for_log("storage_full")
         device.send(packet(100) + packet(101))
         assert device.silent_for(1)
