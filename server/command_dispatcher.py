@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
 from teltonika.codecs import CommandMessage
 from teltonika.server.command import Command, CommandRef
 from teltonika.server.command_ledger import CommandLedger
@@ -25,6 +27,8 @@ from teltonika.server.peer_log import PeerLog
 from teltonika.server.session import Session
 from teltonika.server.steps import step
 
+LOGGED_BYTES = 200
+"""Of a text."""
 MESSAGE_BYTES = 512
 """What a message takes until it is stored, beside its text."""
 
@@ -134,7 +138,8 @@ class CommandDispatcher:
         else:
             self._counters.unsolicited_messages += 1
         event = "late_answer" if late else "unsolicited_message"
-        source.say(logging.INFO, event, text=message.text[:200])
+        beginning = msgspec.structs.replace(message, content=message.content[:LOGGED_BYTES])
+        source.say(logging.INFO, event, text=beginning.text)
         assert source.imei is not None
         size = MESSAGE_BYTES + 3 * len(message.content)  # as text, and as hex
         source.hold(size)

@@ -28,7 +28,8 @@ from teltonika.server.scripts import Script
 
 log = structlog.get_logger()
 
-MAX_BATCH = 500
+MAX_BATCH = 64
+"""Commands. Redis does nothing else until it has done them, and records wait for it, too."""
 LINGER_S = 90.0
 """A connection without work is kept for so long."""
 REFUSED_LOG_S = 30.0

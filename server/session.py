@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from enum import IntFlag
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from teltonika.codecs import (
@@ -48,6 +50,8 @@ class Pause(IntFlag):
     """More was read than one turn allows: what is left waits for its next one."""
     RATE = 32
     """The device sends faster than any device can."""
+    FLOOD = 64
+    """It has sent too much that brings nothing, and is closed in a moment."""
 
 
 TURN_BYTES = 16_384
@@ -59,6 +63,8 @@ PIECE_BYTES = 2_048
 MAX_UNREAD_BYTES = 64
 """Of ACKs and commands that the kernel does not take, because the device does not read them."""
 SHORTEST_SLOWDOWN_S = 0.05
+FLOOD_PAUSE_S = 5.0
+"""For so long a connection that floods is not read before it is closed: it would come again."""
 
 _STOPS_WORK = Pause.OWN_BYTES | Pause.ALL_BYTES | Pause.PEER_READS_NOT
 """Reasons not to work off what was read already, either."""
@@ -81,7 +87,7 @@ class Session(asyncio.Protocol):
         "_listener",
         "_luhn_valid",
         "_pauses",
-        "_slowdown",
+        "_timer",
         "_transport",
         "_unconfirmed_bytes",
         "_waits_for_turn",
@@ -111,7 +117,7 @@ class Session(asyncio.Protocol):
         self._device_closed = False
         self._empty_allowed: Allowance | None = None
         self._bytes_allowed: Allowance | None = None
-        self._slowdown: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._was_slowed_down = False
         self._luhn_valid = False
         self.ended = False
@@ -172,8 +178,8 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
         self._held = b""
-        if self._slowdown is not None:
-            self._slowdown.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self.trace is not None:
             self.trace.ended()
         self._log_end("connection lost" if exc is None else f"connection lost: {exc}")
@@ -317,7 +323,7 @@ class Session(asyncio.Protocol):
         size = len(data)
         position = events = 0
         while position < size:
-            if self.ended or self._connection.state is ConnectionState.CLOSED:
+            if self._wants_nothing:
                 position = size  # nothing more is wanted of it
             elif self._is_paused(_STOPS_WORK) or events >= TURN_EVENTS or position >= TURN_BYTES:
                 break
@@ -348,6 +354,12 @@ class Session(asyncio.Protocol):
         self._handle(events)
         return len(events)
 
+    @property
+    def _wants_nothing(self) -> bool:
+        """Whether what still comes means nothing."""
+        is_closed = self._connection.state is ConnectionState.CLOSED
+        return self.ended or is_closed or self._is_paused(Pause.FLOOD)
+
     def _wait_for_turn(self) -> None:
         self._waits_for_turn = True
         self._listener.turns.wait(self)
@@ -358,7 +370,7 @@ class Session(asyncio.Protocol):
 
     def _slow_down(self, seconds: float) -> None:
         """Read on when what was read would have come at the rate that is allowed."""
-        if self._slowdown is not None:
+        if self._timer is not None:
             return
         listener = self._listener
         listener.counters.device_rate_pauses += 1
@@ -367,12 +379,17 @@ class Session(asyncio.Protocol):
             limit = listener.settings.max_device_rate
             self.say(logging.WARNING, "device_slowed_down", bytes_per_second=limit)
         self.pause(Pause.RATE)
-        seconds = max(seconds, SHORTEST_SLOWDOWN_S)
-        self._slowdown = asyncio.get_running_loop().call_later(seconds, self._speed_up)
+        self._call_later(max(seconds, SHORTEST_SLOWDOWN_S), self._speed_up)
 
     def _speed_up(self) -> None:
-        self._slowdown = None
+        self._timer = None
         self.resume(Pause.RATE)
+
+    def _call_later(self, seconds: float, do: Callable[[], None]) -> None:
+        """In place of what was to be done later until now, if anything was."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, do)
 
     def _handle(self, events: list[ServerEvent]) -> None:
         counters = self._listener.counters
@@ -460,12 +477,18 @@ class Session(asyncio.Protocol):
         listener.counters.empty_frame_closes += 1
         self.say(logging.WARNING, "too_many_empty_frames", limit=limit, records=self.records)
         self._end_is_logged = True
-        self.abort("too many empty frames")
+        listener.session_unusable(self)
+        self.pause(Pause.FLOOD)
+        self._call_later(FLOOD_PAUSE_S, partial(self.abort, "too many empty frames"))
         return True
 
     def _submit(self, packet: AvlPacket) -> None:
         assert self.imei is not None
         assert self.publisher is not None
+        if not packet.records and not self._awaited:  # there is nothing to store, or to wait for
+            self._connection.acknowledge(0)
+            self._flush()
+            return
         self._awaited += 1
         self._hold(self.publisher.submit(self, self.imei, packet, self.last_activity))
 

@@ -14,8 +14,10 @@ TURN_BYTES = 16_384
 """Of one submitter in a batch. Documented packets have 1,280 bytes at most, which become 12,000."""
 MAX_BATCH_BYTES = 262_144
 """Of those that have little."""
-MAX_BATCH_BYTES_OF_MUCH = 65_536
+MAX_BATCH_BYTES_OF_MUCH = 16_384
 """Of those that have much, in the same batch."""
+ALONE = 4
+"""They have so many times as much where they have the batch for themselves."""
 SUBMISSION_BYTES = 256
 """What a packet takes beside its command."""
 
@@ -141,7 +143,8 @@ class SubmissionQueue:
         """A batch: at least one, if any waits."""
         taken: list[Submission] = []
         self._take_from(self._few, self._batch_bytes, taken)
-        self._take_from(self._many, self._batch_bytes_of_much, taken)
+        of_much = self._batch_bytes_of_much * (1 if taken else ALONE)
+        self._take_from(self._many, of_much, taken)
         self._count -= len(taken)
         return taken
 

@@ -22,7 +22,7 @@ from teltonika.server.allowance import Allowance
 from teltonika.server.authority import Admission
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
-from teltonika.server.session import TURN_EVENTS, Pause, Session
+from teltonika.server.session import FLOOD_PAUSE_S, TURN_EVENTS, Pause, Session
 
 IMEI = "356307042441013"
 CODEC = AVL_CODECS.by_name("8")
@@ -132,6 +132,26 @@ class Owner:
     def session_closed(self, session: Session) -> None: ...
 
 
+Timers = list[tuple[float, Callable[[], None]]]
+
+
+@pytest.fixture
+async def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
+    """What the event loop was asked to do later: delay and what."""
+    asked: Timers = []
+
+    def call_later(delay: float, what: Callable[[], None]) -> asyncio.TimerHandle:
+        asked.append((delay, what))
+        return cast(asyncio.TimerHandle, Handle())
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", call_later)
+    return asked
+
+
+class Handle:
+    def cancel(self) -> None: ...
+
+
 def connected(owner: Owner, imei: str | None = IMEI) -> tuple[Session, Transport]:
     session, transport = Session(cast(Any, owner), Peer("192.0.2.1", 40_001)), Transport()
     session.connection_made(transport)
@@ -237,7 +257,7 @@ async def test_nothing_is_worked_off_of_what_comes_after_a_violation() -> None:
     ids=["pings", "wrong CRCs", "skipped frames", "packets of no records", "empty texts"],
 )
 async def test_a_flood_of_frames_that_bring_nothing_closes_and_is_counted_and_logged_once(
-    flood: bytes,
+    flood: bytes, timers: Timers
 ) -> None:
     owner = Owner(max_empty_frames=60)
     session, transport = connected(owner)
@@ -247,8 +267,16 @@ async def test_a_flood_of_frames_that_bring_nothing_closes_and_is_counted_and_lo
     owner.seconds = 30.0
     for _ in range(30):
         session.data_received(flood)
-    assert not transport.ended
+    assert transport.is_read
     session.data_received(flood * 10)
+    assert not transport.is_read
+    ((delay, close),) = timers
+    assert delay == FLOOD_PAUSE_S
+    session.data_received(PACKET)
+    while owner.take_turn():
+        pass
+    assert len(owner.publisher.packets) == 0
+    close()
     assert transport.ended == "aborted"
     assert owner.counters.empty_frame_closes == 1
     assert owner.lines.count("too_many_empty_frames") == 1
@@ -265,13 +293,34 @@ async def test_a_device_that_empties_its_flash_is_no_flood() -> None:
     assert len(owner.publisher.packets) == 10_000
 
 
+async def test_what_came_before_a_flood_is_confirmed_and_a_stop_does_not_wait_for_it() -> None:
+    owner = Owner(max_empty_frames=60)
+    session, transport = connected(owner)
+    session.data_received(PACKET + b"\xff" * 100)
+    session.end("server stops")
+    assert not transport.ended
+    session.confirmed(1, 1_000, 0.0)
+    assert transport.written.endswith(b"\0\0\0\1")
+    assert transport.ended == "closed"
+
+
+async def test_a_packet_of_no_records_is_acknowledged_in_its_turn() -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.data_received(EMPTY)
+    assert transport.written == b"\1" + bytes(4)
+    assert not owner.publisher.packets
+    session.data_received(PACKET + EMPTY)
+    assert transport.written == b"\1" + bytes(4)
+    session.confirmed(1, 1_000, 0.0)
+    session.confirmed(0, 1_000, 0.0)
+    assert transport.written == b"\1" + bytes(4) + b"\0\0\0\1" + bytes(4)
+
+
 async def test_a_device_that_sends_too_fast_is_read_more_slowly_and_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+    timers: Timers,
 ) -> None:
     owner = Owner()
-    timers: list[tuple[float, Callable[[], None]]] = []
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "call_later", lambda delay, call: timers.append((delay, call)))
     session, transport = connected(owner)
     packets = 5_000 // len(PACKET)
     for _ in range(3):
@@ -290,7 +339,6 @@ async def test_a_device_that_sends_too_fast_is_read_more_slowly_and_loses_nothin
     assert transport.is_read
     assert owner.counters.device_rate_pauses == 1
     assert owner.lines.count("device_slowed_down") == 1
-    monkeypatch.undo()
 
 
 async def test_a_device_that_does_not_read_its_acks_is_not_read() -> None:

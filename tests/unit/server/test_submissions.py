@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teltonika.server.submissions import (
+    ALONE,
     MAX_BATCH_BYTES_OF_MUCH,
     SUBMISSION_BYTES,
     TURN_BYTES,
@@ -52,7 +53,10 @@ def test_a_device_with_much_does_not_delay_those_with_little() -> None:
         device.submit()
     taken = queue.take()
     assert all(numbers_of(device, taken) == [1] for device in honest)
-    assert sum(one.size for one in taken if one.submitter is flood) <= 2 * MAX_BATCH_BYTES_OF_MUCH
+    assert (
+        sum(one.size for one in taken if one.submitter is flood)
+        <= TURN_BYTES + 2 * MAX_BATCH_BYTES_OF_MUCH
+    )
 
 
 def test_packets_that_are_longer_than_a_turn_wait_for_the_others() -> None:
@@ -75,6 +79,16 @@ def test_a_device_with_much_is_served_however_many_have_little() -> None:
         for device in honest:
             device.submit()
         assert numbers_of(flood, queue.take())
+
+
+def test_devices_with_much_have_more_of_a_batch_where_no_others_are() -> None:
+    queue = SubmissionQueue()
+    floods = [Device(queue) for _ in range(50)]
+    for flood in floods:
+        flood.submit(TURN_BYTES + 1)
+    assert len(queue.take()) == ALONE
+    Device(queue).submit()
+    assert len(queue.take()) == 2
 
 
 def test_devices_with_much_take_turns() -> None:
