@@ -30,6 +30,7 @@ from teltonika.codecs.events import (
     ServerEvent,
 )
 from teltonika.codecs.framing import (
+    ALL_EVENTS,
     HEADER_SIZE,
     MAX_PACKET_SIZE,
     AnyRegistry,
@@ -130,13 +131,19 @@ class ServerConnection(_Connection):
         """What has come of the handshake or packet that is not all there yet."""
         return self._framer.unfinished
 
-    def receive_data(self, data: bytes) -> list[ServerEvent]:
-        """Events of all that is whole now. Never raises for what a device sends.
+    @property
+    def has_more(self) -> bool:
+        """Whether the last `receive_data` gave ``most`` events, and there may be more: they come
+        with the next call, which can be ``receive_data(b"")``."""
+        return self._framer.has_more
+
+    def receive_data(self, data: bytes, most: int = ALL_EVENTS) -> list[ServerEvent]:
+        """Events of all that is whole now, at most ``most``. Never raises for what a device sends.
 
         Packets may stand behind the IMEI in one read; their events come in the same list. A
         caller that rejects the IMEI drops them.
         """
-        return self._handle(self._framer.receive_data(data))
+        return self._handle(self._framer.receive_data(data, most))
 
     def receive_eof(self) -> list[ServerEvent]:
         """The device closed its side: half a packet becomes a `ProtocolViolation`."""

@@ -39,6 +39,7 @@ MAX_PACKET_SIZE = 65_536
 """Bytes of a whole packet that are taken by default. Documented packets have 1,280 at most, but
 devices with long BLE or camera data exceed that."""
 
+ALL_EVENTS = 1 << 30
 PING = 0xFF
 HEADER_SIZE = 8
 CRC_SIZE = 4
@@ -203,25 +204,30 @@ def truncated_packet(available: int, size: int | None, offset: int = 0) -> Frami
 class Framer:
     """The device's byte stream to handshake, packets and pings, however TCP split it.
 
-    Holds what has no end yet, never more than one packet of ``max_packet_size``; a declared
-    length reserves nothing. Offsets in its errors count from the start of the packet they are in.
+    Holds what has no end yet, never more than one packet of ``max_packet_size``, and what a caller
+    left for later calls; a declared length reserves nothing. Offsets in its errors count from the
+    start of the packet they are in.
     """
 
-    __slots__ = ("_awaiting_imei", "_broken", "_buffer", "_max_packet_size")
+    __slots__ = ("_awaiting_imei", "_broken", "_buffer", "_max_packet_size", "has_more")
 
     def __init__(self, max_packet_size: int = MAX_PACKET_SIZE) -> None:
         self._max_packet_size = max_packet_size
         self._awaiting_imei = True
         self._broken = False
         self._buffer: bytearray | None = None  # an idle connection costs no buffer
+        self.has_more = False
+        """Whether the last call gave as many events as it might, and there may be more."""
 
     @property
     def unfinished(self) -> bytes:
         """What has come of the handshake or packet that is not all there yet."""
         return b"" if self._buffer is None else bytes(self._buffer)
 
-    def receive_data(self, data: bytes) -> list[FrameEvent]:
-        """Events of all that is whole now, in order; empty while more bytes are needed."""
+    def receive_data(self, data: bytes, most: int = ALL_EVENTS) -> list[FrameEvent]:
+        """The first ``most`` events of what is whole now, in order; empty while more bytes are
+        needed. What is left comes with later calls: with ``b""``, if nothing else has come."""
+        self.has_more = False
         if self._broken:
             return []
         buffer = self._buffer
@@ -229,7 +235,7 @@ class Framer:
             buffer += data
         events: list[FrameEvent] = []
         try:
-            consumed = self._cut(data if buffer is None else buffer, events)
+            consumed = self._cut(data if buffer is None else buffer, events, most)
         except FramingError as error:
             events.append(self._break_off(error))
             return events
@@ -258,7 +264,7 @@ class Framer:
         self._buffer = None
         return ProtocolViolation(error.failure)
 
-    def _cut(self, data: bytes | bytearray, events: list[FrameEvent]) -> int:
+    def _cut(self, data: bytes | bytearray, events: list[FrameEvent], most: int) -> int:
         """Append the events of everything whole in ``data``; return how many bytes they took."""
         position = 0
         available = len(data)
@@ -272,6 +278,9 @@ class Framer:
             self._awaiting_imei = False
             position = IMEI_FRAME_SIZE
         while position < available:
+            if len(events) >= most:
+                self.has_more = True
+                break
             if data[position] == PING:
                 run = _PINGS.match(data, position)
                 assert run is not None

@@ -22,7 +22,8 @@ class Allowance:
 
     def use(self, amount: int, now: float) -> float:
         """Use ``amount``, allowed or not; then as `wait_s`."""
-        self._used = max(0.0, self._used - self._rate * (now - self._used_at)) + amount
+        used = max(0.0, self._used - self._rate * (now - self._used_at)) + amount
+        self._used = min(used, 2 * self._burst)  # others may have used it up in a device's name
         self._used_at = now
         return max(0.0, self._used - self._burst) / self._rate
 

@@ -92,9 +92,10 @@ class Counters(msgspec.Struct):
     idle_timeouts: int = 0
     backpressure_pauses: Counter[Unconfirmed] = msgspec.field(default_factory=Counter)
     device_rate_pauses: int = 0
-    """How often a device was read more slowly because it sent too fast."""
-    empty_frame_closes: int = 0
-    """Connections that were closed for too many frames that bring nothing."""
+    """How often a device was read more slowly because it sent too fast, or was not heard by UDP."""
+    empty_frame_floods: int = 0
+    """Connections that were closed, and sources of datagrams that were not heard for a while, for
+    too many frames that bring nothing."""
     log_lines_left_out: int = 0
     """Lines that peers caused beyond what each may in a minute."""
     log_lines_dropped: int = 0

@@ -205,6 +205,7 @@ class DatagramIntake:
             return
         if (allowed := self._bytes.of(source.name)) is not None and allowed.use(len(data), now):
             self._counters.device_rate_pauses += 1
+            source.say(logging.WARNING, "datagrams_not_heard", limit="--max-device-rate")
         try:
             self._check_size(data)
             datagram = decode_datagram(data)
@@ -290,7 +291,8 @@ class DatagramIntake:
         """A datagram brought neither records nor text: past a limit its source is not heard."""
         allowed = self._empty.of(source.name)
         if allowed is not None and allowed.use(1, self._now()):
-            self._counters.empty_frame_closes += 1
+            self._counters.empty_frame_floods += 1
+            source.say(logging.WARNING, "datagrams_not_heard", limit="--max-empty-frames")
 
     def _check_size(self, data: bytes) -> None:
         if len(data) > self._max_size:

@@ -153,7 +153,7 @@ def _limits(counters: Counters) -> Series:
         ("max_unconfirmed_bytes",): counters.backpressure_pauses[Unconfirmed.ALL],
         ("max_device_bytes",): counters.backpressure_pauses[Unconfirmed.DEVICE],
         ("max_device_rate",): counters.device_rate_pauses,
-        ("max_empty_frames",): counters.empty_frame_closes,
+        ("max_empty_frames",): counters.empty_frame_floods,
         ("stream_max_bytes",): counters.stream_byte_trims,
         ("maxmemory",): counters.storage_shortages[Shortage.MEMORY],
         ("min_free_disk",): counters.storage_shortages[Shortage.DISK],

@@ -24,12 +24,12 @@ from teltonika.codecs import (
     ServerConnection,
     ServerEvent,
 )
-from teltonika.codecs.handshake import IMEI_FRAME_SIZE
 from teltonika.server.addresses import Peer
 from teltonika.server.allowance import Allowance
 from teltonika.server.counters import Unconfirmed
 from teltonika.server.publisher import Publisher
 from teltonika.server.trace import SessionTrace
+from teltonika.server.turns import TURN_EVENTS
 
 if TYPE_CHECKING:
     from teltonika.server.listener import Listener
@@ -55,11 +55,10 @@ class Pause(IntFlag):
 
 
 TURN_BYTES = 16_384
-TURN_EVENTS = 16
-"""What one connection may have worked off in one turn of the event loop, roughly: a turn ends with
-the piece in which it has reached either."""
-PIECE_BYTES = 2_048
-"""Read bytes are worked off in pieces of this size: the shortest packet has 15 bytes."""
+"""What one connection may have worked off in one turn of the event loop; as many frames as `Turns`
+allows."""
+ALWAYS_BYTES = 16_384
+"""So much of one device may always be unconfirmed, however much there is of all."""
 MAX_UNREAD_BYTES = 64
 """Of ACKs and commands that the kernel does not take, because the device does not read them."""
 SHORTEST_SLOWDOWN_S = 0.05
@@ -86,6 +85,7 @@ class Session(asyncio.Protocol):
         "_held",
         "_listener",
         "_luhn_valid",
+        "_more_is_read",
         "_pauses",
         "_timer",
         "_transport",
@@ -113,6 +113,7 @@ class Session(asyncio.Protocol):
         self._end_is_logged = False
         self._heard = False
         self._held = b""  # was read, and is not worked off
+        self._more_is_read = False  # and the connection has it
         self._waits_for_turn = False
         self._device_closed = False
         self._empty_allowed: Allowance | None = None
@@ -151,33 +152,38 @@ class Session(asyncio.Protocol):
                 seconds := self._bytes_allowed.use(len(data), now)
             ):
                 self._slow_down(seconds)
-        if self._held:  # it was read before the pause took hold
-            self._held += data
+        if self._has_held or self._is_paused(_STOPS_WORK):
+            self._held += data  # it was read before the pause took hold
+            self._hold_rest()
         else:
-            self._work_off(data)
+            self._work_off(data, listener.turns.most_events)
 
     def take_turn(self) -> None:
-        """Go on with what was read before."""
+        """Go on with what was read before, if that is not to wait again."""
         self._waits_for_turn = False
-        if self.ended:
+        if self.ended or self._is_paused(_STOPS_WORK):
             return
         held, self._held = self._held, b""
-        self._work_off(held)
-        if not self._held:
+        try:
+            self._work_off(held, TURN_EVENTS)
+        except Exception:
+            self.abort("an error of the server's")
+            raise
+        if not self._has_held:
             if self._device_closed:
                 self._closed_by_device()
             self._close_if_done()
 
     def eof_received(self) -> bool:
         self._device_closed = True
-        if not self._held:
+        if not self._has_held:
             self._closed_by_device()
         # keep our half open: acknowledgements may still be due; TLS knows no half
         return self._transport is None or self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
-        self._held = b""
+        self._held, self._more_is_read = b"", False
         if self._timer is not None:
             self._timer.cancel()
         if self.trace is not None:
@@ -205,7 +211,7 @@ class Session(asyncio.Protocol):
         after the device has gone there, by another instance.
         """
         self._awaited -= 1
-        if self.ended:
+        if self.ended or self._is_paused(Pause.FLOOD):
             return
         self._accepted()
         assert self._transport is not None
@@ -298,7 +304,7 @@ class Session(asyncio.Protocol):
             self.last_activity = self._listener.now()  # until now it was the device that waited
         if not self._pauses:
             self._transport.resume_reading()
-        if self._held and not self._waits_for_turn and not self._is_paused(_STOPS_WORK):
+        if self._has_held:
             self._wait_for_turn()
 
     def end(self, reason: str) -> None:
@@ -318,41 +324,37 @@ class Session(asyncio.Protocol):
 
     # --------------------------------------------------------------------------------------
 
-    def _work_off(self, data: bytes) -> None:
-        """What one turn allows of ``data``; the rest is held."""
-        size = len(data)
-        position = events = 0
-        while position < size:
-            if self._wants_nothing:
-                position = size  # nothing more is wanted of it
-            elif self._is_paused(_STOPS_WORK) or events >= TURN_EVENTS or position >= TURN_BYTES:
-                break
-            else:
-                piece_size = PIECE_BYTES
-                if self.imei is None:
-                    # with the IMEI it may turn out that what comes after it must wait
-                    piece_size = max(1, IMEI_FRAME_SIZE - len(self._connection.unfinished))
-                piece = data[position : position + piece_size]  # no copy, if it is all
-                position += piece_size
-                events += self._receive(piece)
-        if position < size and not self.ended:
-            self._held = data[position:]
-            self.pause(Pause.TURN)
-            if not self._is_paused(_STOPS_WORK):
-                self._wait_for_turn()
+    def _work_off(self, data: bytes, most: int) -> None:
+        """What one turn allows of ``data``, and ``most`` frames; the rest is held."""
+        if self._pauses and self._wants_nothing:
+            return
+        piece = b"" if self._more_is_read else data[:TURN_BYTES]  # no copy, if it is all
+        self._held = data[len(piece) :]
+        if self.trace is not None or self.imei is None:
+            self._trace(piece)
+        if self.imei is None:  # with the IMEI it may turn out that what comes after it must wait
+            self._handle(self._connection.receive_data(piece, 1))
+            piece = b""
+        if not self._is_paused(_STOPS_WORK):
+            events = self._connection.receive_data(piece, most)
+            self._handle(events)
+            if len(events) > 1:
+                self._listener.turns.spend(len(events))
+        self._more_is_read = self._connection.has_more
+        if self._pauses and self._wants_nothing:
+            self._held, self._more_is_read = b"", False
+            self._close_if_done()
+        elif self._has_held:
+            self._hold_rest()
         elif self._pauses:
             self.resume(Pause.TURN)
 
-    def _receive(self, piece: bytes) -> int:
-        """Work a piece off; how many events that were."""
-        if self.imei is None and self._listener.tracer.imeis:
+    def _trace(self, piece: bytes) -> None:
+        if self.trace is None and self._listener.tracer.imeis:
             begin = self._listener.tracer.at_handshake
             self.trace = begin(self._connection.unfinished, piece, str(self.peer))
         if self.trace is not None:
             self.trace.received(piece)
-        events = self._connection.receive_data(piece)
-        self._handle(events)
-        return len(events)
 
     @property
     def _wants_nothing(self) -> bool:
@@ -360,9 +362,20 @@ class Session(asyncio.Protocol):
         is_closed = self._connection.state is ConnectionState.CLOSED
         return self.ended or is_closed or self._is_paused(Pause.FLOOD)
 
+    @property
+    def _has_held(self) -> bool:
+        """Whether something was read that is not worked off."""
+        return self._more_is_read or bool(self._held)
+
+    def _hold_rest(self) -> None:
+        self.pause(Pause.TURN)
+        self._wait_for_turn()
+
     def _wait_for_turn(self) -> None:
-        self._waits_for_turn = True
-        self._listener.turns.wait(self)
+        """Unless it does already, or has to wait for something else first."""
+        if not self._waits_for_turn and not self._is_paused(_STOPS_WORK):
+            self._waits_for_turn = True
+            self._listener.turns.wait(self)
 
     def _closed_by_device(self) -> None:
         self._handle(self._connection.receive_eof())
@@ -474,7 +487,7 @@ class Session(asyncio.Protocol):
             self._empty_allowed = Allowance(limit / 60, limit)
         if not self._empty_allowed.use(empty_frames, listener.now()):
             return False
-        listener.counters.empty_frame_closes += 1
+        listener.counters.empty_frame_floods += 1
         self.say(logging.WARNING, "too_many_empty_frames", limit=limit, records=self.records)
         self._end_is_logged = True
         listener.session_unusable(self)
@@ -498,7 +511,7 @@ class Session(asyncio.Protocol):
         unconfirmed = self._unconfirmed_bytes
         if (
             unconfirmed > self._listener.settings.max_unconfirmed_session_bytes
-            or (unconfirmed > TURN_BYTES and unconfirmed > self.publisher.largest_share)
+            or (unconfirmed > ALWAYS_BYTES and unconfirmed > self.publisher.largest_share)
         ) and not self._is_paused(Pause.OWN_BYTES):
             self._listener.counters.backpressure_pauses[Unconfirmed.DEVICE] += 1
             self.pause(Pause.OWN_BYTES)
@@ -521,7 +534,9 @@ class Session(asyncio.Protocol):
             self._listener.counters.bytes_sent += len(data)
 
     def _close_if_done(self) -> None:
-        if self._is_paused(Pause.ENDING) and not self._awaited and not self._held:
+        # what is held behind these may never be worked off, and nobody was told that it was taken
+        waits = self._has_held and not self._is_paused(Pause.ALL_BYTES | Pause.PEER_READS_NOT)
+        if self._is_paused(Pause.ENDING) and not self._awaited and not waits:
             assert self._transport is not None
             self._transport.close()
 

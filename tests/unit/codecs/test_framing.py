@@ -193,3 +193,14 @@ def test_decode_packet_counts_an_error_in_the_data_field_from_its_offset(data: b
     with pytest.raises(DecodeError) as caught:
         decode_data(data, 8)
     assert offsets == [caught.value.offset] * 2
+
+
+def test_what_a_caller_did_not_want_at_once_comes_with_later_calls() -> None:
+    framer = open_framer()
+    assert framer.receive_data(PACKET * 5 + b"\xff" + PACKET[:20], 2) == [FRAME] * 2
+    assert framer.has_more
+    assert framer.receive_data(b"", 3) == [FRAME] * 3
+    assert framer.has_more
+    assert framer.receive_data(PACKET[20:], 2) == [PingReceived(), FRAME]
+    assert not framer.has_more
+    assert framer.receive_data(b"") == framer.receive_eof() == []

@@ -22,7 +22,8 @@ from teltonika.server.allowance import Allowance
 from teltonika.server.authority import Admission
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
-from teltonika.server.session import FLOOD_PAUSE_S, TURN_EVENTS, Pause, Session
+from teltonika.server.session import FLOOD_PAUSE_S, Pause, Session
+from teltonika.server.turns import TURN_EVENTS
 
 IMEI = "356307042441013"
 CODEC = AVL_CODECS.by_name("8")
@@ -68,9 +69,11 @@ class Publisher:
 
     def __init__(self) -> None:
         self.packets: list[AvlPacket] = []
+        self.answers_at_once = True
 
     def open(self, session: Session, imei: str, read_at: float) -> None:
-        session.current()
+        if self.answers_at_once:
+            session.current()
 
     def submit(self, session: Session, imei: str, packet: AvlPacket, read_at: float) -> int:
         self.packets.append(packet)
@@ -88,15 +91,17 @@ class Owner:
         self.admission = Admission(None, strict=False, require_luhn=False)
         self.waiting: list[Session] = []
         self.lines: list[str] = []
+        self.identified: list[Session] = []
         self.texts: list[bytes] = []
         self.publishers: Any = self
         self.device_bytes: Any = self
         self.turns: Any = self
+        self.most_events = TURN_EVENTS
         self.tracer: Any = self
         self.peer_log: Any = self
         self.commands: Any = self
         self.imeis: frozenset[str] = frozenset()
-        self._allowance = Allowance(1_000, 10_000)
+        self.allowance = Allowance(1_000, 10_000)
 
     def now(self) -> float:
         return self.seconds
@@ -115,6 +120,8 @@ class Owner:
         assert session not in self.waiting
         self.waiting.append(session)
 
+    def spend(self, events: int) -> None: ...
+
     def take_turn(self) -> bool:
         """Of the one that waits longest; False if nobody waits."""
         if not self.waiting:
@@ -123,9 +130,10 @@ class Owner:
         return True
 
     def session_opened(self, session: Session) -> None:
-        self._parts: list[Any] = [self.publisher, self._allowance]
+        self._parts: list[Any] = [self.publisher, self.allowance]
 
-    def session_identified(self, session: Session) -> None: ...
+    def session_identified(self, session: Session) -> None:
+        self.identified.append(session)
 
     def session_unusable(self, session: Session) -> None: ...
 
@@ -175,18 +183,68 @@ async def test_what_is_more_than_a_turn_waits_and_is_not_read_on_meanwhile() -> 
     owner = Owner()
     session, transport = connected(owner)
     session.data_received(PACKET * 200)
-    first = len(owner.publisher.packets)
-    assert TURN_EVENTS <= first < 100
-    assert not transport.is_read
-    assert session.waits_for_us
-    turns = 1
+    taken = TURN_EVENTS
+    assert len(owner.publisher.packets) == taken
     while owner.take_turn():
-        assert len(owner.publisher.packets) - first <= first + TURN_EVENTS
-        first = len(owner.publisher.packets)
-        turns += 1
-    assert len(owner.publisher.packets) == 200
-    assert turns >= 200 * len(PACKET) // 4_096
+        assert not transport.is_read or taken >= 200 - TURN_EVENTS
+        taken = min(taken + TURN_EVENTS, 200)
+        assert len(owner.publisher.packets) == taken
+    assert taken == 200
     assert transport.is_read
+
+
+async def test_a_frame_that_is_larger_than_a_turn_comes_in_several() -> None:
+    owner = Owner()
+    owner.allowance = Allowance(10**9, 10**9)
+    session, transport = connected(owner)
+    session.data_received(encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)] * 255) * 5)
+    turns = 0
+    while owner.take_turn():
+        turns += 1
+    assert turns == 2  # of 16 KiB each: the packets have 38,575 bytes
+    assert len(owner.publisher.packets) == 5
+    assert transport.is_read
+
+
+async def test_where_many_have_much_each_has_one_frame_first() -> None:
+    owner = Owner()
+    owner.most_events = 1
+    session, _ = connected(owner)
+    session.data_received(PACKET * 3)
+    assert len(owner.publisher.packets) == 1
+    assert owner.take_turn()
+    assert len(owner.publisher.packets) == 3
+
+
+async def test_an_error_of_ours_in_a_later_turn_ends_the_connection() -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.data_received(PACKET * (TURN_EVENTS + 1))
+    owner.publisher.submit = None  # type: ignore[method-assign, assignment]
+    with pytest.raises(TypeError):
+        owner.take_turn()
+    assert transport.ended == "aborted"
+
+
+async def test_a_stop_does_not_wait_for_what_may_never_be_worked_off() -> None:
+    owner = Owner()
+    session, transport = connected(owner)
+    session.pause(Pause.ALL_BYTES)
+    session.data_received(PACKET)
+    session.end("server stops")
+    assert transport.ended == "closed"
+
+
+async def test_a_connection_that_floods_before_redis_knows_of_it_is_not_let_in(
+    timers: Timers,
+) -> None:
+    owner = Owner(max_empty_frames=60)
+    owner.publisher.answers_at_once = False
+    session, transport = connected(owner, imei=None)
+    session.data_received(encode_imei(IMEI) + b"\xff" * 100)
+    session.current()
+    assert not transport.written
+    assert not owner.identified
 
 
 async def test_what_comes_while_the_rest_waits_is_worked_off_after_it() -> None:
@@ -278,7 +336,7 @@ async def test_a_flood_of_frames_that_bring_nothing_closes_and_is_counted_and_lo
     assert len(owner.publisher.packets) == 0
     close()
     assert transport.ended == "aborted"
-    assert owner.counters.empty_frame_closes == 1
+    assert owner.counters.empty_frame_floods == 1
     assert owner.lines.count("too_many_empty_frames") == 1
     assert "device_disconnected" not in owner.lines
 

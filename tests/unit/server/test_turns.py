@@ -2,7 +2,7 @@
 
 import asyncio
 
-from teltonika.server.turns import Turns
+from teltonika.server.turns import FIRST_TURNS_EVENTS, TURN_EVENTS, Turns
 
 
 class Connection:
@@ -48,3 +48,13 @@ async def test_a_turn_that_fails_holds_up_no_other() -> None:
         await asyncio.sleep(0)
     assert taken == ["a"]
     assert len(told) == 1
+
+
+async def test_first_turns_of_many_have_less_until_the_loop_turns() -> None:
+    turns = Turns()
+    assert turns.most_events == TURN_EVENTS
+    for _ in range(FIRST_TURNS_EVENTS // TURN_EVENTS):
+        turns.spend(TURN_EVENTS)
+    assert turns.most_events == 1
+    await asyncio.sleep(0)
+    assert turns.most_events == TURN_EVENTS
