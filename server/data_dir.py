@@ -16,10 +16,9 @@ MAX_ID_LENGTH = 128
 
 def check_instance_id(text: str) -> str:
     """``text`` if it can stand in keys, in logs and on a screen. Raises ValueError."""
-    is_printable = text.isprintable() and not set(text) & set(" {}")
-    if not is_printable or not 0 < len(text) <= MAX_ID_LENGTH:
+    if not text.isprintable() or text != text.strip() or not 0 < len(text) <= MAX_ID_LENGTH:
         raise ValueError(
-            f"expected 1 to {MAX_ID_LENGTH} printable characters without spaces and braces, "
+            f"expected 1 to {MAX_ID_LENGTH} printable characters, and no space around them, "
             f"found {text[:40]!r}"
         )
     return text

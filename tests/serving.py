@@ -137,8 +137,15 @@ class ServerProcess:
         """Return once the log has a line of this event."""
         wait_for_log_of_any([self], event)
 
-    def logged(self, event: str) -> list[dict[str, Any]]:
-        return [line for line in self.log() if line["event"] == event]
+    def logged(self, *events: str, at_least: int = 1) -> list[dict[str, Any]]:
+        """The lines of these events, once there are so many, or the server has ended: a thread of
+        its own writes its log, after what the line is about."""
+        if self.process.poll() is None:
+            wait_for_log_of_any([self], *events, lines=at_least, until_ended=self.process.pid)
+        return self.logged_so_far(*events)
+
+    def logged_so_far(self, *events: str) -> list[dict[str, Any]]:
+        return [line for line in self.log() if line["event"] in events]
 
     def entries(self) -> list[dict[str, str]]:
         return [fields for _, fields in self.redis.xrange(STREAM)]
@@ -149,16 +156,19 @@ class ServerProcess:
         return [p for p in payloads if imei is None or p["device_id"] == imei]
 
 
-def wait_for_log_of_any(servers: Sequence[ServerProcess], event: str) -> None:
-    """Return once the log of one of them has a line of this event."""
-    with subprocess.Popen(
-        ["tail", "-q", "-n", "+1", "-F", *(str(server.log_path) for server in servers)],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as tail:
+def wait_for_log_of_any(
+    servers: Sequence[ServerProcess], *events: str, lines: int = 1, until_ended: int | None = None
+) -> None:
+    """Return once their logs have so many lines of these events, or the process has ended."""
+    command = ["tail", "-q", "-n", "+1", "-F", *(str(server.log_path) for server in servers)]
+    if until_ended is not None:
+        command += ["--pid", str(until_ended), "-s", "0.1"]
+    wanted = [f'"event":"{event}"' for event in events]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tail:
         assert tail.stdout is not None
         for line in tail.stdout:
-            if f'"event":"{event}"' in line.replace(": ", ":"):
+            lines -= any(one in line.replace(": ", ":") for one in wanted)
+            if lines <= 0:
                 break
         tail.kill()
 

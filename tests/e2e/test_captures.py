@@ -30,7 +30,7 @@ def test_what_lands_on_the_stream_is_what_the_capture_holds(
             acks = b"".join(len(records).to_bytes(4) for records in packets)
             assert device.receive(1 + len(acks) + 1) == b"\x01" + acks
     assert server.payloads() == expected
-    assert server.logged("protocol_violation") == []
+    assert server.logged_so_far("protocol_violation") == []
 
 
 def test_the_captures_bring_all_three_codecs() -> None:

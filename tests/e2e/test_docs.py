@@ -49,6 +49,8 @@ NOT_RUN = {
         ),
         "test_campaign_topologies runs a minute of each",
     ),
+    "python tests/attacks/measure.py wrong_crc --connections 50": "takes a minute",
+    "python tests/attacks/campaign.py --minutes 10": "test_attacked runs a short one",
     "python tests/e2e/rolling_restart.py --devices 30": "test_haproxy runs it",
     "python tests/e2e/topologies.py cluster": "test_topologies runs it",
     "python tests/e2e/load.py --devices 5000 --minutes 10": "test_load runs a short one",

@@ -13,7 +13,14 @@ import pytest
 from own_valkey import OwnValkey
 from serving import IMEI, STREAM, BareDevice, ServerProcess
 
-from teltonika.codecs import AVL_CODECS, AvlRecord, crc16_ibm, encode_imei, encode_packet
+from teltonika.codecs import (
+    AVL_CODECS,
+    AvlRecord,
+    consecutive_imeis,
+    crc16_ibm,
+    encode_imei,
+    encode_packet,
+)
 
 StartServer = Callable[..., ServerProcess]
 GHOST = "356307042441021"
@@ -162,9 +169,11 @@ def test_all_devices_unconfirmed_packets_are_bounded_however_late_they_come(
     valkey.start().close()
     server = start_server("--max-unconfirmed-bytes", "65536", redis_url=valkey.url)
     with ExitStack() as stack:
-        early = stack.enter_context(BareDevice(server.port))
+        imeis = consecutive_imeis("356307042440007", 8)
+        early, *others = [stack.enter_context(BareDevice(server.port, imei)) for imei in imeis]
         valkey.signal(signal.SIGSTOP)
-        early.send(PACKET * 200)
+        for device in (early, *others):
+            device.send(PACKET * 200)
         server.wait_for_log("backpressure")
         late = stack.enter_context(BareDevice(server.port, imei=None))
         before = resident_bytes(server)

@@ -46,7 +46,7 @@ def test_one_connection_too_many_is_closed_and_the_next_place_is_free_again(
         held[0].leave()
         with BareDevice(server.port):
             pass
-    refusals = server.logged("connection_refused")
+    refusals = server.logged("connection_refused", at_least=3)
     assert {line["limit"] for line in refusals} == {"--max-connections"}
     counted = stopped(server)
     assert counted["refused_by_max_connections"] == len(refusals) == 3

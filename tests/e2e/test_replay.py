@@ -57,7 +57,7 @@ def test_every_capture_is_answered_as_captured(start_server: StartServer) -> Non
         assert all(session["sent"] == session["of"] for session in sessions)
         expected[imei] = payloads_of(capture, imei)
     assert {imei: server.payloads(imei) for imei in expected} == expected
-    assert server.logged("protocol_violation") == []
+    assert server.logged_so_far("protocol_violation") == []
 
 
 def test_a_rejection_is_as_captured_only_from_a_server_that_rejects(

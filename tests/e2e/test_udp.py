@@ -213,7 +213,7 @@ def test_strangers_and_wrong_check_digits_get_no_answer(
     assert stored(server) == [2]
     assert not client.exists(MESSAGES)
     assert client.hkeys("{telemetry:teltonika}:dedupe") == [IMEI]
-    lines = server.logged("datagram_refused")
+    lines = server.logged("datagram_refused", at_least=4)
     assert {(line["imei"], line["reason"]) for line in lines} == {
         (OTHER, "not on the allow-list"),
         (WRONG_LUHN, "the IMEI's check digit is wrong"),

@@ -45,7 +45,8 @@ def ids_of(server: ServerProcess) -> list[str]:
 
 def pid_of(server: ServerProcess, worker: int) -> int:
     """Of its newest process."""
-    started = [line for line in server.logged("worker_started") if line["worker"] == worker]
+    lines = server.logged("worker_started", at_least=2)
+    started = [line for line in lines if line["worker"] == worker]
     return int(started[-1]["pid"])
 
 

@@ -77,9 +77,7 @@ def test_an_instance_id_is_the_hosts_name_without_what_a_redis_key_should_not_ha
     assert len(bytes.fromhex(random)) == 4
 
 
-@pytest.mark.parametrize(
-    "kept", ["ga\x1b[2Jte", "ga te", "{gate}", "g" * 129, "ga\x85te", "ga\u202ete", "a\nb"]
-)
+@pytest.mark.parametrize("kept", ["ga\x1b[2Jte", "g" * 129, "ga\x85te", "ga\u202ete", "a\nb"])
 def test_an_id_that_is_not_fit_for_keys_and_logs_is_refused(tmp_path: Path, kept: str) -> None:
     (tmp_path / "instance-id").write_text(kept)
     with DataDirectory(tmp_path) as directory, pytest.raises(ServerError) as failure:
