@@ -132,6 +132,11 @@ class ServerConnection(_Connection):
         return self._framer.unfinished
 
     @property
+    def unfinished_size(self) -> int:
+        """How many bytes `unfinished` has."""
+        return self._framer.unfinished_size
+
+    @property
     def has_more(self) -> bool:
         """Whether the last `receive_data` gave ``most`` events, and there may be more: they come
         with the next call, which can be ``receive_data(b"")``."""

@@ -224,6 +224,11 @@ class Framer:
         """What has come of the handshake or packet that is not all there yet."""
         return b"" if self._buffer is None else bytes(self._buffer)
 
+    @property
+    def unfinished_size(self) -> int:
+        """How many bytes `unfinished` has."""
+        return 0 if self._buffer is None else len(self._buffer)
+
     def receive_data(self, data: bytes, most: int = ALL_EVENTS) -> list[FrameEvent]:
         """The first ``most`` events of what is whole now, in order; empty while more bytes are
         needed. What is left comes with later calls: with ``b""``, if nothing else has come."""

@@ -119,7 +119,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_unconfirmed_session_bytes: int = 262_144
     """Memory for one device's unconfirmed packets; past it its socket is not read."""
     max_unconfirmed_total_bytes: int = 67_108_864
-    """The same for all devices together; past it no socket is read."""
+    """The same for all devices together; past it no socket is read. As much may be unfinished, of
+    packets over 2 KiB; past that connections are closed whose packet grows."""
     max_device_rate: int = 1_048_576
     """Bytes a second of one device, and sixteen times as many at once; past it its socket is read
     more slowly, and its datagrams are dropped. 0 is no limit."""

@@ -91,6 +91,9 @@ class Counters(msgspec.Struct):
     handshake_timeouts: int = 0
     idle_timeouts: int = 0
     backpressure_pauses: Counter[Unconfirmed] = msgspec.field(default_factory=Counter)
+    unfinished_closes: int = 0
+    """Connections that were closed because large packets that were not all there had too much
+    memory together."""
     device_rate_pauses: int = 0
     """How often a device was read more slowly because it sent too fast, or was not heard by UDP."""
     empty_frame_floods: int = 0

@@ -64,6 +64,8 @@ class Listener:
             drained=self._resume,
         )
         self.now = asyncio.get_running_loop().time
+        self.unfinished_bytes = 0
+        """Of large packets that are not all there yet, on all connections."""
         self.port = 0
         """The one that `bind` took."""
         self.udp_port: int | None = None

@@ -150,7 +150,9 @@ def _limits(counters: Counters) -> Series:
         ("handshake_timeout",): counters.handshake_timeouts,
         ("idle_timeout",): counters.idle_timeouts,
         ("max_packet_size",): counters.packets_too_large,
-        ("max_unconfirmed_bytes",): counters.backpressure_pauses[Unconfirmed.ALL],
+        ("max_unconfirmed_bytes",): (
+            counters.backpressure_pauses[Unconfirmed.ALL] + counters.unfinished_closes
+        ),
         ("max_device_bytes",): counters.backpressure_pauses[Unconfirmed.DEVICE],
         ("max_device_rate",): counters.device_rate_pauses,
         ("max_empty_frames",): counters.empty_frame_floods,

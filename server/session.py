@@ -57,6 +57,8 @@ class Pause(IntFlag):
 TURN_BYTES = 16_384
 """What one connection may have worked off in one turn of the event loop; as many frames as `Turns`
 allows."""
+SMALL_PACKET_BYTES = 2_048
+"""Unfinished packets of this size are not counted: documented ones have 1,280 bytes at most."""
 ALWAYS_BYTES = 16_384
 """So much of one device may always be unconfirmed, however much there is of all."""
 MAX_UNREAD_BYTES = 64
@@ -90,6 +92,7 @@ class Session(asyncio.Protocol):
         "_timer",
         "_transport",
         "_unconfirmed_bytes",
+        "_unfinished_bytes",
         "_waits_for_turn",
         "_was_slowed_down",
         "connection",
@@ -114,6 +117,7 @@ class Session(asyncio.Protocol):
         self._heard = False
         self._held = b""  # was read, and is not worked off
         self._more_is_read = False  # and the connection has it
+        self._unfinished_bytes = 0  # of a large packet that is not all there
         self._waits_for_turn = False
         self._device_closed = False
         self._empty_allowed: Allowance | None = None
@@ -184,6 +188,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
         self._held, self._more_is_read = b"", False
+        self._listener.unfinished_bytes -= self._unfinished_bytes
         if self._timer is not None:
             self._timer.cancel()
         if self.trace is not None:
@@ -341,6 +346,9 @@ class Session(asyncio.Protocol):
             if len(events) > 1:
                 self._listener.turns.spend(len(events))
         self._more_is_read = self._connection.has_more
+        unfinished = self._connection.unfinished_size
+        if unfinished > SMALL_PACKET_BYTES or self._unfinished_bytes:
+            self._count_unfinished(unfinished)
         if self._pauses and self._wants_nothing:
             self._held, self._more_is_read = b"", False
             self._close_if_done()
@@ -348,6 +356,18 @@ class Session(asyncio.Protocol):
             self._hold_rest()
         elif self._pauses:
             self.resume(Pause.TURN)
+
+    def _count_unfinished(self, size: int) -> None:
+        """Close where all large packets that are not all there have too much memory together."""
+        listener = self._listener
+        counted = 0 if self._more_is_read or size <= SMALL_PACKET_BYTES else size
+        listener.unfinished_bytes += counted - self._unfinished_bytes
+        self._unfinished_bytes = counted
+        if counted and listener.unfinished_bytes > listener.settings.max_unconfirmed_total_bytes:
+            listener.counters.unfinished_closes += 1
+            self.say(logging.WARNING, "too_much_unfinished", bytes=listener.unfinished_bytes)
+            self._end_is_logged = True
+            self.abort("too much is unfinished")
 
     def _trace(self, piece: bytes) -> None:
         if self.trace is None and self._listener.tracer.imeis:

@@ -91,6 +91,7 @@ class Owner:
         self.admission = Admission(None, strict=False, require_luhn=False)
         self.waiting: list[Session] = []
         self.lines: list[str] = []
+        self.unfinished_bytes = 0
         self.identified: list[Session] = []
         self.texts: list[bytes] = []
         self.publishers: Any = self
@@ -406,3 +407,32 @@ async def test_a_device_that_does_not_read_its_acks_is_not_read() -> None:
     assert not transport.is_read
     session.resume_writing()
     assert transport.is_read
+
+
+async def test_large_packets_that_are_never_finished_have_a_bound_together() -> None:
+    owner = Owner(max_unconfirmed_total_bytes=65_536)
+    owner.allowance = Allowance(10**9, 10**9)
+    half = encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)] * 255)[:7_000]
+    ended = []
+    for _ in range(12):
+        session, transport = connected(owner)
+        session.data_received(half[:1_000])  # a small packet is none of them
+        session.data_received(half[1_000:])
+        ended.append(transport.ended)
+    assert ended == [""] * 9 + ["aborted"] * 3
+    assert owner.counters.unfinished_closes == 3
+    assert owner.lines.count("too_much_unfinished") == 3
+
+
+async def test_a_large_packet_that_is_whole_at_last_counts_no_more() -> None:
+    owner = Owner()
+    owner.allowance = Allowance(10**9, 10**9)
+    session, _ = connected(owner)
+    packet = encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)] * 255)
+    session.data_received(packet[:5_000])
+    assert owner.unfinished_bytes == 5_000
+    session.data_received(packet[5_000:])
+    assert owner.unfinished_bytes == 0
+    session.data_received(packet[:5_000])
+    session.connection_lost(None)
+    assert owner.unfinished_bytes == 0
