@@ -1,8 +1,9 @@
 """Forgets what devices sent last that have not been seen for long: memory is for living ones.
 
-Once a day, by whichever instance comes first. Where what is known of all devices takes more memory
-than it may, as after somebody has connected with millions of made-up IMEIs, those are forgotten
-that have not been seen for half as long, and so on; devices of today and yesterday are kept.
+Once a day, by whichever instance comes first. What is known of all devices is measured every ten
+minutes, again by one instance. Where it takes more memory than it may, as after somebody has
+connected with millions of made-up IMEIs, those are forgotten that have not been seen for half as
+long, and so on; devices of today and yesterday are kept.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 
 from teltonika.server.deployment import Deployment
 from teltonika.server.errors import RedisRefusedError
-from teltonika.server.keys import ShardKeys
+from teltonika.server.keys import ShardKeys, turn_of
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, open_at
 from teltonika.server.redis_writer import RedisWriter
 from teltonika.server.refusals import in_words
@@ -24,6 +25,8 @@ from teltonika.server.scripts import FORGET_DEVICES
 log = structlog.get_logger()
 
 PERIOD_S = 600.0
+TURN_ENDS_BEFORE_S = 10.0
+"""Before an instance looks again that had the last turn."""
 SAMPLES = 1_000
 """Devices by whose memory that of all is estimated: in a hash they are in no order."""
 PAGE = 500
@@ -56,7 +59,8 @@ class DedupeSweeper:
             with contextlib.suppress(RedisRefusedError):  # it is logged
                 today = await self._today()
                 await self._sweep_once(today)
-                await self.fit(today)
+                if self._max_bytes and await self._has_turn():
+                    await self.fit(today)
             await asyncio.sleep(PERIOD_S)
 
     async def _today(self) -> int:
@@ -68,6 +72,12 @@ class DedupeSweeper:
         done = await self._writer.call("SET", self._keys.dedupe_swept, day, "GET")
         if done is None or int(cast(bytes, done)) < day:
             await self.sweep(day)
+
+    async def _has_turn(self) -> bool:
+        """Whether no instance has measured in the last ten minutes."""
+        turn = turn_of(self._keys.dedupe)
+        rest_s = int(PERIOD_S - TURN_ENDS_BEFORE_S)
+        return await self._writer.call("SET", turn, 1, "NX", "EX", rest_s) is not None
 
     async def fit(self, day: int) -> None:
         """Forget more of them, if there is too much."""
@@ -98,9 +108,10 @@ class DedupeSweeper:
         return cast("int | None", size) or 0
 
     async def sweep(self, day: int, days: int | None = None) -> int:
-        """Forget devices as of ``day``, in days since 1970; how many there were.
+        """Forget devices that were not seen in the last ``days`` before ``day``.
 
-        ``days`` other than the usual ones may be said.
+        ``day`` is in days since 1970; ``days`` None means the number the sweeper was made with.
+        Returns how many devices were forgotten.
         """
         days = self._days if days is None else days
         first_kept = day - days

@@ -146,6 +146,11 @@ class Keys(msgspec.Struct, frozen=True):
         )
 
 
+def turn_of(key: str) -> str:
+    """String, expires: an instance measures ``key``, or has just done so."""
+    return f"{_tagged(key)}:turn"
+
+
 def _tagged(name: str) -> str:
     """What a key begins with that is to stand in the slot of the key ``name``."""
     _, brace, rest = name.partition("{")

@@ -34,6 +34,8 @@ from teltonika.server.submissions import Submission, SubmissionQueue, Submitter
 log = structlog.get_logger()
 
 BATCHES_IN_FLIGHT = 4
+CROWDED = 1_000
+"""Where so many submissions wait or more, those of ended submitters are looked for."""
 EMPTY_ARGUMENT = b"$0\r\n\r\n"
 """As packed: it keeps a place at the end of a command, for what is known only when it is sent."""
 
@@ -78,6 +80,7 @@ class Publisher:
         self._drained = drained
 
         self._pending = SubmissionQueue() if pending is None else pending
+        self._crowded = CROWDED
         self._in_flight: deque[deque[Submission]] = deque()
         self._sent_at: deque[float] = deque()  # of each of them, finer than uvloop's clock
         self._stored: list[tuple[Submission, int]] = []  # and not as durable as they must be yet
@@ -205,8 +208,19 @@ class Publisher:
         self._newest[submitter] = submission
         self._pending.add(submission, before)
         self.hold(submission.size)
+        if len(self._pending) >= self._crowded:
+            self._drop_ended()
         self._wake_writer()
         return submission.size
+
+    def _drop_ended(self) -> None:
+        """While nothing is written, what waits of sessions that have ended would only be more.
+
+        The next time is when twice as much waits: that costs little for each submission.
+        """
+        for submission in self._pending.drop_ended():
+            self._release(submission)
+        self._crowded = max(CROWDED, 2 * len(self._pending))
 
     async def run(self) -> None:
         """Write until cancelled, on one connection after another."""
@@ -318,6 +332,8 @@ class Publisher:
                 self._release(submission)
             else:
                 batch.append(submission)
+        if not self._pending:
+            self._crowded = CROWDED
         return batch
 
     def _wake_writer(self) -> None:

@@ -3,9 +3,16 @@
 A stream is trimmed by its length with each entry; that costs nothing, and says nothing about bytes,
 where an entry can have from 200 to 90,000. So the memory that Redis uses is looked at twice a
 second. As long as all of it fits into a stream's part of ``--stream-max-bytes`` there is nothing to
-do. Else the stream is measured whenever Redis has grown by a 64th of that part, and every 10 s at
-least, and its oldest entries go until it fits. A stream can so be larger than its part by a 64th,
-and by what comes in half a second, or as long as it takes to measure.
+do. After that the stream is measured whenever Redis has grown by as much as the stream may still
+grow, a 32nd of its part at least, and once a minute. If its entries take more than the part, the
+oldest ones go until they take a 32nd less. So a stream can be larger than its part by what comes in
+half a second, or as long as it takes to measure, or a rest after that. Redis answers nobody while
+it measures, so a key that expires (``:turn``) lets one instance or worker do it at a time, and all
+of them together for a 50th of the time. Without memory Redis does not take that key: then each
+measures, and one that comes after another finds nothing left to remove.
+
+What consumer groups have pending is not counted, for trimming does not free it. A group that never
+acknowledges is reported by its name; nothing else can be done about it here.
 
 Telemetry has three quarters of the bytes, in equal parts for its shards; the messages and the
 responses, which devices can fill as well, have an eighth each.
@@ -29,30 +36,37 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 import structlog
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters, Shortage
 from teltonika.server.deployment import Deployment
 from teltonika.server.durability import parse_info
-from teltonika.server.keys import Keys
+from teltonika.server.keys import Keys, turn_of
 from teltonika.server.publisher import Publisher
 from teltonika.server.publishers import Publishers
 from teltonika.server.reconnecting import Reconnecting
 from teltonika.server.redis_link import REPLY_TIMEOUT_S, RedisLink
+from teltonika.server.refusals import can_change, in_words
 from teltonika.server.scripts import TRIM_OLDEST
 
 log = structlog.get_logger()
 
 LOOK_PERIOD_S = 0.5
-MEASURE_PERIOD_S = 10.0
+MEASURE_PERIOD_S = 60.0
 """At least so often a stream is measured that could be too large."""
-GROWTH = 64
-"""A stream is measured when Redis has grown by this part of what the stream may have."""
-MEASURING_SHARE = 20
-"""Between two measurements there is so many times what the last one took."""
-TOLD_AGAIN_S = 60.0
+SPARE = 32
+"""A stream that is too large is brought to this part below what it may have."""
+MEASURING_SHARE = 50
+"""After a measurement there is a rest of so many times what it took."""
+PENDING_BYTES = 768
+"""A pending entry takes at most this of MEMORY USAGE: about 600 in Redis 7.2, 144 in Valkey 9."""
+PENDING_SHARE = 4
+"""Groups that have pending what takes this part of a stream's bytes are reported."""
+LOGGED_AGAIN_S = 60.0
 """As long as there is too little room, the log says so this often."""
+UNKNOWN_S = 60.0
+"""After so long without an answer about its memory a Redis is not held to be full any more."""
 MIB = 1 << 20
 USUAL_FREE_DISK = 512 * MIB
 USUAL_FREE_DISK_SHARE = 20
@@ -91,7 +105,7 @@ class _Mark:
         self._publishers = publishers
         self._counters = counters
         self._where = where
-        self._told_at = 0.0
+        self._logged_at = 0.0
         self.complaint = ""
         """Empty if there is room."""
 
@@ -105,9 +119,9 @@ class _Mark:
             self._counters.storage_shortages[self.shortage] += 1
             for publisher in self._publishers:
                 publisher.hold_back(self.shortage)
-        elif now - self._told_at < TOLD_AGAIN_S:
+        elif now - self._logged_at < LOGGED_AGAIN_S:
             return
-        self._told_at = now
+        self._logged_at = now
         self.complaint = (
             f"nothing is stored or acknowledged: {max(0, room) // MIB} MiB of {self.shortage} are "
             f"left at {self._where}, and {needed // MIB} MiB must be"
@@ -117,7 +131,7 @@ class _Mark:
         )
 
     def lift(self) -> None:
-        """There is room, or nobody knows."""
+        """There is room, or it is not known whether there is."""
         if not self.complaint:
             return
         self.complaint = ""
@@ -141,7 +155,8 @@ class StorageWatch:
         for stream, part in stream_parts(keys, settings.stored_bytes).items():
             of_lane[redis.lane(stream)][stream] = part
         self._redis_watches = [
-            _RedisWatch(redis, parts, publishers.of_streams(parts), counters)
+            # without telemetry: texts pile up meanwhile, so nothing is read of any device
+            _RedisWatch(redis, parts, publishers.of_streams(parts) or publishers.each, counters)
             for parts in of_lane.values()
         ]
         self._directory = settings.embedded_directory
@@ -158,7 +173,7 @@ class StorageWatch:
 
     @property
     def complaints(self) -> list[str]:
-        """Why nothing is stored, a sentence each: none if all is."""
+        """Why nothing is stored, a sentence each; empty if everything is stored."""
         return [mark.complaint for mark in self._marks if mark.complaint]
 
     @property
@@ -199,10 +214,16 @@ class _RedisWatch:
         )
         self._bounds = [_StreamBound(stream, part, counters) for stream, part in parts.items()]
         self.mark = _Mark(Shortage.MEMORY, publishers, counters, f"the Redis that has {stream}")
+        self._known_at = 0.0  # whether there is room
 
     async def run(self) -> NoReturn:
-        """On one connection after another."""
-        await self._connections.run(self._look_on, self.mark.lift)
+        """Look until cancelled; after a connection has failed, on a new one."""
+        await self._connections.run(self._look_on, self._failed)
+
+    def _failed(self) -> None:
+        """A Redis that is away is as full as it was, but not for ever."""
+        if asyncio.get_running_loop().time() - self._known_at > UNKNOWN_S:
+            self.mark.lift()
 
     async def _look_on(self, link: RedisLink) -> None:
         async with asyncio.timeout(REPLY_TIMEOUT_S):
@@ -216,13 +237,14 @@ class _RedisWatch:
             await asyncio.sleep(LOOK_PERIOD_S)
 
     async def _used(self, link: RedisLink) -> int:
-        """Bytes of memory in use; they are judged."""
+        """Bytes of memory in use. Whether enough is left is judged."""
         try:
             info = parse_info(cast(bytes, await link.execute("INFO", "memory")))
         except NoPermissionError:
             if any(bound.part for bound in self._bounds):
                 raise  # the bound cannot be kept
             return 0
+        self._known_at = asyncio.get_running_loop().time()
         used, maxmemory = int(info.get("used_memory", "0")), int(info.get("maxmemory", "0"))
         counted = used - int(info.get("mem_not_counted_for_evict", "0"))
         if maxmemory and info.get("maxmemory_policy") == "noeviction":
@@ -240,41 +262,94 @@ class _StreamBound:
         self.part = part
         """What it may have; 0 is no limit."""
         self._counters = counters
-        self._used_then = 0  # when it was measured last, and fitted
+        self._least_used = 0
+        """What Redis used at least since the stream was measured."""
+        self._room = part
+        """By so much Redis may grow until the stream is measured."""
         self._due = 0.0  # by time
-        self._earliest = 0.0
+        self._rests_until = 0.0
+        self._took_s = 0.0
+        self._refusal = ""
+        self._has_pending = False
 
     async def keep(self, link: RedisLink, used: int) -> None:
-        """Trim the stream if it is too large; ``used``: memory of all that Redis has."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        if not self.part or used <= self.part or begun < self._earliest:
-            return
-        if used - self._used_then < self.part // GROWTH and begun < self._due:
-            return
-        async with asyncio.timeout(REPLY_TIMEOUT_S):
-            # not a sample: those are of the oldest entries, and it is the newest that can be large
-            reply = await link.execute("MEMORY", "USAGE", self._stream, "SAMPLES", 0)
-        ended = loop.time()
-        self._earliest = ended + MEASURING_SHARE * (ended - begun)
-        self._due = ended + MEASURE_PERIOD_S
-        self._used_then = used
-        excess = (cast("int | None", reply) or 0) - self.part  # None: there is no such stream
-        if excess > 0:
-            self._used_then = 0  # it is measured again at the next look
-            await self._trim(link, excess)
+        """Trim the stream if it is too large; ``used``: memory of all that Redis has.
 
-    async def _trim(self, link: RedisLink, excess: int) -> None:
+        What Redis refuses, and will refuse until a key or a right is mended, is logged once.
+        """
+        try:
+            if self._is_due(used):
+                await self._measure(link, used)
+        except ResponseError as error:
+            if can_change(error) and not isinstance(error, NoPermissionError):
+                raise
+            if self._refusal != (reason := in_words(error)):
+                self._refusal = reason
+                log.exception(
+                    "storage_not_watched", stream=self._stream, error=reason, exc_info=False
+                )
+
+    def _is_due(self, used: int) -> bool:
+        now = asyncio.get_running_loop().time()
+        self._least_used = min(self._least_used, used)
+        if not self.part or used <= self.part or now < self._rests_until:
+            return False
+        return used - self._least_used > self._room or now >= self._due
+
+    async def _measure(self, link: RedisLink, used: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + MEASURE_PERIOD_S
+        self._least_used, self._room = used, self.part // SPARE
+        if not await self._has_turn(link):
+            return
+        begun = loop.time()
+        try:
+            size, entries, freed = await self._trim(link)
+        finally:
+            self._took_s = loop.time() - begun
+            self._rests_until = loop.time() + MEASURING_SHARE * self._took_s
+        self._refusal = ""
+        self._least_used, self._room = used - freed, max(self._room, self.part - size)
+        if entries:
+            self._counters.stream_byte_trims += 1
+            log.debug("stream_trimmed", stream=self._stream, entries=entries, freed_bytes=freed)
+
+    async def _trim(self, link: RedisLink) -> tuple[int, int, int]:
+        """Bytes that the entries take now, how many went, and how many bytes that freed."""
+        wanted = self.part - self.part // SPARE
         entries = freed = 0
-        while freed < excess:
+        while True:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 reply = await link.execute(
-                    "EVALSHA", TRIM_OLDEST.sha, 1, self._stream, excess - freed
+                    *("EVALSHA", TRIM_OLDEST.sha, 1, self._stream),
+                    *(self.part, wanted, PENDING_BYTES),
                 )
-            went, bytes_freed = cast("list[int]", reply)
+            size, went, bytes_freed, *pending = cast("list[int | bytes]", reply)
             entries += went
             freed += bytes_freed
-            if not went:
-                break
-        self._counters.stream_byte_trims += 1
-        log.debug("stream_trimmed", stream=self._stream, entries=entries, freed_bytes=freed)
+            if not went or size <= self.part:
+                self._report_pending(*pending)
+                return size, entries, freed
+
+    async def _has_turn(self, link: RedisLink) -> bool:
+        """Whether no other instance or worker measures the stream, or has just done so."""
+        rest_ms = int(1_000 * max(LOOK_PERIOD_S, MEASURING_SHARE * self._took_s))
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            try:
+                turn = turn_of(self._stream)
+                return await link.execute("SET", turn, 1, "NX", "PX", rest_ms) is not None
+            except OutOfMemoryError:
+                return True
+
+    def _report_pending(self, pending: int, group: bytes, size: int) -> None:
+        had_pending = self._has_pending
+        self._has_pending = size > self.part // PENDING_SHARE
+        if self._has_pending and not had_pending:
+            log.warning(
+                "entries_pending",
+                stream=self._stream,
+                group=group.decode(errors="replace"),
+                pending=pending,
+                bytes=size,
+                max_bytes=self.part,
+            )

@@ -7,7 +7,7 @@ they are served however many others there are, and no batch takes long because o
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 TURN_BYTES = 16_384
@@ -150,7 +150,18 @@ class SubmissionQueue:
 
     def put_back(self, again: Iterable[Submission]) -> None:
         """What was taken, in its order, waits once more, before all that has waited since."""
-        everything = [*again, *self]
+        self._line_up([*again, *self])
+
+    def drop_ended(self) -> list[Submission]:
+        """What waits of submitters that have ended waits no more; it is returned."""
+        everything = list(self)
+        ended = [submission for submission in everything if submission.submitter.ended]
+        self._line_up([one for one in everything if not one.submitter.ended])
+        for submission in ended:
+            submission.waits = False
+        return ended
+
+    def _line_up(self, everything: Sequence[Submission]) -> None:
         self._few.clear()
         self._many.clear()
         self._count = 0

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import cast
 
 from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError, ResponseError
@@ -29,7 +30,12 @@ from teltonika.server.redis_link import RedisLink, open_link
 from teltonika.server.redis_url import redacted_url
 from teltonika.server.refusals import in_words
 from teltonika.server.shard_record import shards_there
-from teltonika.server.storage_watch import memory_room
+from teltonika.server.storage_watch import (
+    PENDING_BYTES,
+    PENDING_SHARE,
+    memory_room,
+    stream_parts,
+)
 
 RECOMMENDED = (7, 2)
 """Since then a client can wait for a write to be on disk."""
@@ -154,6 +160,10 @@ async def _check(
                 "allow it, or name a --durability that you know it keeps: else it is memory",
             )
         )
+    if settings.stored_bytes:
+        there = set(chain.from_iterable(keys))
+        parts = stream_parts(settings.keys, settings.stored_bytes)
+        tell(await check_pending(link, {key: parts[key] for key in parts if key in there}))
     if settings.durability is Durability.REPLICA:
         tell(await _check_replicas(link, settings.replicas))
     tell(await _check_clock(link))
@@ -276,6 +286,33 @@ def check_memory_limit(config: dict[str, str], stored_bytes: int) -> Finding:
         f"{found}: devices can fill this Redis, and then nothing is acknowledged",
         f"--stream-max-bytes, of {limit // 2 >> 20}MiB or less",
     )
+
+
+async def check_pending(link: RedisLink, parts: Mapping[str, int]) -> Finding:
+    """Whether what groups have pending takes little beside the bytes that each stream may have."""
+    check = "pending-entries"
+    for stream, part in parts.items():
+        try:
+            reply = await link.execute("XINFO", "GROUPS", stream)
+        except NoPermissionError:
+            return _forbidden(check, "XINFO")
+        except ResponseError:  # there is no such stream yet
+            continue
+        groups = [
+            dict(zip(fields[::2], fields[1::2], strict=True))
+            for fields in cast("list[list[bytes | int]]", reply)
+        ]
+        pending = {cast(bytes, group[b"name"]): cast(int, group[b"pending"]) for group in groups}
+        if sum(pending.values()) * PENDING_BYTES > part // PENDING_SHARE:
+            largest = max(pending, key=pending.__getitem__)
+            name = largest.decode(errors="replace")
+            return warning(
+                check,
+                f"group {name!r} has {pending[largest]} pending entries of {stream}: they take "
+                "memory that trimming does not free",
+                "acknowledge what is done (XACK), or delete the group (XGROUP DESTROY)",
+            )
+    return ok(check, "no group has many pending entries")
 
 
 async def _check_replicas(link: RedisLink, wanted: int) -> Finding:

@@ -14,7 +14,7 @@ from teltonika.server.command_ledger import GROUP
 from teltonika.server.config import ServerSettings
 from teltonika.server.doctor.finding import Finding, failure, ok, warning
 from teltonika.server.durability import Durability
-from teltonika.server.keys import Keys, ShardKeys
+from teltonika.server.keys import Keys, ShardKeys, turn_of
 from teltonika.server.redis_link import RedisLink
 from teltonika.server.redis_url import Kind, parse_redis_url
 from teltonika.server.storage_watch import stream_parts
@@ -117,11 +117,14 @@ def _of_shard(shard: ShardKeys) -> list[tuple[str, ...]]:
 
 
 def _bounds(keys: Keys, max_bytes: int) -> list[tuple[str, ...]]:
-    measured = [*stream_parts(keys, max_bytes), *(shard.dedupe for shard in keys.shards)]
+    streams = list(stream_parts(keys, max_bytes))
+    measured = [*streams, *(shard.dedupe for shard in keys.shards)]
     return [
+        *(("SET", turn_of(key), "1", "NX", "EX", "0") for key in measured),
         *(("MEMORY", "USAGE", key, "SAMPLES", "no number") for key in measured),
-        *(("XLEN", stream) for stream in stream_parts(keys, max_bytes)),
-        *(("XTRIM", stream, "MAXLEN", "no number") for stream in stream_parts(keys, max_bytes)),
+        *(("XLEN", stream) for stream in streams),
+        *(("XINFO", "GROUPS", stream) for stream in streams),
+        *(("XTRIM", stream, "MAXLEN", "no number") for stream in streams),
     ]
 
 
@@ -219,7 +222,7 @@ def right_to(use: Use) -> str:
     return f"{name}|{more[0]}" if name in _CONTAINERS else name
 
 
-_CONTAINERS = ("client", "cluster", "config", "memory", "script", "xgroup")
+_CONTAINERS = ("client", "cluster", "config", "memory", "script", "xgroup", "xinfo")
 _ON_CHANNELS = ("PUBLISH", "SUBSCRIBE")
 _WITHOUT_KEY = (
     *_ON_CHANNELS,
@@ -231,5 +234,5 @@ def _key_of(use: Use) -> str | None:
     """The first key that a command names."""
     if use.words[0] in _WITHOUT_KEY:
         return None
-    at = {"EVALSHA": 3, "MEMORY": 2, "XGROUP": 2, "XREADGROUP": 5}.get(use.words[0], 1)
+    at = {"EVALSHA": 3, "MEMORY": 2, "XGROUP": 2, "XINFO": 2, "XREADGROUP": 5}.get(use.words[0], 1)
     return use.words[at]
