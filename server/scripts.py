@@ -54,10 +54,10 @@ DELETE_IF_EMPTY = Script.read("delete_if_empty.lua")
 """Keys: a stream. Answers 1 if it was empty, and is gone."""
 
 TRIM_OLDEST = Script.read("trim_oldest.lua")
-"""Keys: a stream. Arguments: the bytes that its entries may take; those to which they are brought if
-they take more; the bytes that a pending entry takes at most. Answers the bytes they take, how many
-went, the bytes that freed; how many entries the group with the most has pending, its name, and the
-bytes that all pending entries take at most."""
+"""Keys: a stream. Arguments: the bytes that its entries may take; those to which they are brought
+if they take more; the bytes that a pending entry takes at most. Answers the bytes they take, how
+many went, the bytes that freed; how many entries the group with the most has pending, its name, and
+the bytes that all pending entries take at most."""
 
 SCRIPTS = (
     COMMAND_STEP,

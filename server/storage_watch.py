@@ -324,16 +324,18 @@ class _StreamBound:
                     *("EVALSHA", TRIM_OLDEST.sha, 1, self._stream),
                     *(self.part, wanted, PENDING_BYTES),
                 )
-            size, went, bytes_freed, *pending = cast("list[int | bytes]", reply)
+            size, went, bytes_freed, pending, group, uncounted = cast(
+                "tuple[int, int, int, int, bytes, int]", reply
+            )
             entries += went
             freed += bytes_freed
             if not went or size <= self.part:
-                self._report_pending(*pending)
+                self._report_pending(pending, group.decode(errors="replace"), uncounted)
                 return size, entries, freed
 
     async def _has_turn(self, link: RedisLink) -> bool:
         """Whether no other instance or worker measures the stream, or has just done so."""
-        rest_ms = int(1_000 * max(LOOK_PERIOD_S, MEASURING_SHARE * self._took_s))
+        rest_ms = int(1_000 * max(LOOK_PERIOD_S / 2, MEASURING_SHARE * self._took_s))
         async with asyncio.timeout(REPLY_TIMEOUT_S):
             try:
                 turn = turn_of(self._stream)
@@ -341,14 +343,14 @@ class _StreamBound:
             except OutOfMemoryError:
                 return True
 
-    def _report_pending(self, pending: int, group: bytes, size: int) -> None:
+    def _report_pending(self, pending: int, group: str, size: int) -> None:
         had_pending = self._has_pending
         self._has_pending = size > self.part // PENDING_SHARE
         if self._has_pending and not had_pending:
             log.warning(
                 "entries_pending",
                 stream=self._stream,
-                group=group.decode(errors="replace"),
+                group=group,
                 pending=pending,
                 bytes=size,
                 max_bytes=self.part,

@@ -216,6 +216,19 @@ def test_a_redis_that_devices_can_fill(valkey: OwnValkey) -> None:
     client.close()
 
 
+def test_a_group_that_never_acknowledges(valkey: OwnValkey) -> None:
+    client = valkey.start()
+    client.xgroup_create("messages", "dead", mkstream=True)
+    for _ in range(100):
+        client.xadd("messages", {"text": ""})
+    client.xreadgroup("dead", "consumer", {"messages": ">"})
+    for size, expected in (("8MiB", "ok"), ("1MiB", "warning")):
+        found = doctor("--stream-max-bytes", size, redis=valkey.url)
+        assert outcome(found, "pending-entries") == expected
+    assert "group 'dead' has 100 pending entries" in found["pending-entries"]["found"]
+    client.close()
+
+
 def test_replicas_and_a_replica(valkey: OwnValkey, tmp_path: Path) -> None:
     port = free_port()
     client = valkey.start("--bind", "127.0.0.1", "--port", str(port))

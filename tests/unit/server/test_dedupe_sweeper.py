@@ -61,6 +61,23 @@ async def test_a_device_that_came_back_meanwhile_is_kept(
     assert client.eval(script, 1, KEYS.dedupe, 20_001, "356307042441013", "none") == 1
 
 
+async def test_one_instance_measures_for_all(valkey: EmbeddedValkey, client: redis.Redis) -> None:
+    writer = RedisWriter(deployment_of(valkey.url), SCRIPTS)
+    swept = [
+        DedupeSweeper(deployment_of(valkey.url), writer, KEYS, days=30, max_bytes=1)
+        for _ in range(4)
+    ]
+    client.config_resetstat()
+    async with background(writer.run(), *(sweeper.run() for sweeper in swept)):
+        stats: dict[str, dict[str, int]] = {}
+        while stats.get("cmdstat_memory|usage", {"calls": 0})["calls"] == 0 or stats["cmdstat_set"][
+            "calls"
+        ] < 2 * len(swept):
+            await writer.call("PING", at="key")
+            stats = client.info("commandstats")
+    assert stats["cmdstat_memory|usage"]["calls"] == 1
+
+
 async def test_it_is_done_once_a_day_by_whoever_comes_first(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:

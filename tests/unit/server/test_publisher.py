@@ -209,6 +209,25 @@ async def test_held_back_for_two_reasons_it_writes_when_both_are_gone(
     assert numbers(client) == [0, 1, 2, 3]
 
 
+async def test_devices_that_come_and_go_while_it_is_held_back_leave_nothing(
+    valkey: EmbeddedValkey,
+) -> None:
+    publisher = publisher_for(valkey)
+    publisher.hold_back("memory")
+    one = Session(publisher)
+    one.submit(1)
+    of_one = publisher.unconfirmed_bytes
+    for _ in range(10_000):
+        session = Session(publisher)
+        publisher.open(session, session.imei, 0.0)
+        session.ended = True
+    assert publisher.waiting < publisher_module.CROWDED
+    assert publisher.unconfirmed_bytes < publisher_module.CROWDED * of_one
+    async with background(publisher.run()):
+        publisher.go_on("memory")
+        assert await one.confirmed_numbers(1) == [1]
+
+
 async def test_each_devices_order_is_kept_over_many_batches(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:

@@ -103,6 +103,22 @@ def test_devices_with_much_take_turns() -> None:
     assert len(numbers_of(one, taken)) == len(numbers_of(other, taken)) > 0
 
 
+def test_what_waits_of_those_that_have_ended_is_dropped_and_nothing_else() -> None:
+    queue = SubmissionQueue()
+    ended, flood, honest = (Device(queue) for _ in range(3))
+    for _ in range(3):
+        ended.submit()
+        flood.submit(TURN_BYTES)
+        honest.submit()
+    ended.ended = True
+    assert numbers_of(ended, queue.drop_ended()) == [1, 2, 3]
+    assert len(queue) == 6
+    honest.submit()
+    taken = [submission for _ in range(3) for submission in queue.take()]
+    assert (numbers_of(flood, taken), numbers_of(honest, taken)) == ([1, 2, 3], [1, 2, 3, 4])
+    assert len(taken) == 7
+
+
 @given(st.data())
 def test_each_devices_packets_come_out_once_and_in_their_order(data: st.DataObject) -> None:
     """Whatever is put back in between, as after a connection that broke."""
