@@ -18,7 +18,7 @@ from certificates import Certificates
 from free_ports import free_port
 from loading_valkey import answers_loading, slow_load, start_with_much_to_load
 from own_valkey import OwnValkey
-from serving import IMEI, STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
+from serving import IMEI, MESSAGES, STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 from small_disk import NoSmallDiskError, small_disk
 
 from teltonika.codecs import AVL_CODECS, AvlRecord, encode_imei, encode_packet
@@ -218,10 +218,10 @@ def test_a_redis_that_devices_can_fill(valkey: OwnValkey) -> None:
 
 def test_a_group_that_never_acknowledges(valkey: OwnValkey) -> None:
     client = valkey.start()
-    client.xgroup_create("messages", "dead", mkstream=True)
+    client.xgroup_create(MESSAGES, "dead", mkstream=True)
     for _ in range(100):
-        client.xadd("messages", {"text": ""})
-    client.xreadgroup("dead", "consumer", {"messages": ">"})
+        client.xadd(MESSAGES, {"text": ""})
+    client.xreadgroup("dead", "consumer", {MESSAGES: ">"})
     for size, expected in (("8MiB", "ok"), ("1MiB", "warning")):
         found = doctor("--stream-max-bytes", size, redis=valkey.url)
         assert outcome(found, "pending-entries") == expected
