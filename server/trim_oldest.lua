@@ -1,6 +1,6 @@
 -- Measures what the entries of a stream take, and removes the oldest ones if that is too much: at
--- most an eighth of them, or STEPS times a few, so that nobody waits for long. Whoever asks measures
--- anew, so two who ask at once remove no more than one.
+-- most an eighth of them, or STEPS times a few, so that nobody waits for long. Each
+-- call measures anew, so two at once remove no more than one.
 -- What groups have pending is not counted: it stays when entries go. MEMORY USAGE includes it, and
 -- does not say how much it is.
 -- How much each step has freed is what the memory in use has shrunk by, for nobody else has a turn
