@@ -114,7 +114,7 @@ class _Reader:
                 keys = await keys_there(client, self._keys, self._stream_shards)
                 groups = await read_lag(client, keys)
         except TimeoutError as error:
-            raise TimeoutError(str(error) or f"no answer in {ANSWER_TIMEOUT_S:g} s") from None
+            raise TimeoutError(in_words(error, ANSWER_TIMEOUT_S)) from None
         return [one for one in groups if self._group in (None, one.group)]
 
 

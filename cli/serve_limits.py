@@ -132,7 +132,8 @@ LogLinesPerPeerOption: TypeAlias = Annotated[
     typer.Option(
         metavar="N",
         help="Log lines that each address, and all failing commands together, may cause in a "
-        "minute; how many more there were is told in one. 0 is no limit, and --workers share it.",
+        "minute; how many more there were is reported in one line. 0 is no limit, and --workers "
+        "share it.",
         min=0,
         rich_help_panel=LIMITS,
     ),

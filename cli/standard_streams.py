@@ -39,7 +39,7 @@ def standard_streams() -> Iterator[None]:
 
 @contextmanager
 def queued_output() -> Iterator[QueuedStream]:
-    """Standard output, written likewise: for a command whose work goes on without."""
+    """Standard output, written by a thread of its own: for a command that goes on without it."""
     original = sys.stdout
     stream = sys.stdout = QueuedStream(original)
     try:

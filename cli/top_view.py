@@ -12,9 +12,9 @@ from teltonika.server.overview import InstanceState, Overview
 from teltonika.server.telemetry_sample import NoisyDevice, SlowDevice
 
 INSTANCES = 5
-"""That are shown; the rest is counted."""
+"""So many instances are shown; the rest is counted."""
 COMPLAINTS = 3
-"""About keys that are shown; the rest is counted."""
+"""So many sentences about keys that cannot be read are shown; the rest is counted."""
 
 
 def top_view(overview: Overview, note: str = "") -> RenderableType:

@@ -21,6 +21,7 @@ from teltonika.codecs.annotation_reader import (
 from teltonika.codecs.commands import CommandMessage, MessageType
 from teltonika.codecs.crc import crc16_ibm
 from teltonika.codecs.errors import ErrorCode
+from teltonika.codecs.framing import ping_run
 from teltonika.codecs.records import (
     AvlPacket,
     AvlRecord,
@@ -105,7 +106,7 @@ def _read_ack(reader: AnnotationReader, _: _Content) -> None:
 
 
 def _read_ping(reader: AnnotationReader, _: _Content) -> None:
-    run = len(reader.window(0, reader.end)) - len(reader.window(0, reader.end).lstrip(b"\xff"))
+    run = ping_run(reader.window(0, reader.end), 0)
     if run > 1:
         reader.skip_to(run, "pings")
     else:

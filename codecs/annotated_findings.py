@@ -34,7 +34,7 @@ def annotate_found(found: Found, model: str | None = None) -> Annotation:
     Raises ValueError, with the nearest names, for a model that the dictionary does not have.
     """
     annotation = annotate(found.data, _form(found), found.start)
-    fields = _with_meanings(annotation.fields, model)
+    fields = _with_meanings(_to_the_end(annotation.fields, found), model)
     return msgspec.structs.replace(annotation, fields=fields)
 
 
@@ -67,6 +67,15 @@ def _form(found: Found) -> Form:
     if data[:2] == b"\x00\x0f":
         return Form.HANDSHAKE
     return Form.PACKET if data[:1] == b"\x00" else Form.UNKNOWN
+
+
+def _to_the_end(fields: tuple[Field, ...], found: Found) -> tuple[Field, ...]:
+    """The last one as long as what was found, which may be more than the bytes that were kept."""
+    missing = found.finding.offset + found.finding.length - found.start - len(found.data)
+    if missing <= 0 or not fields or fields[-1].value is not None:
+        return fields
+    last = msgspec.structs.replace(fields[-1], length=fields[-1].length + missing)
+    return (*fields[:-1], last)
 
 
 def _with_meanings(fields: tuple[Field, ...], model: str | None) -> tuple[Field, ...]:

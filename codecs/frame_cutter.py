@@ -4,7 +4,7 @@
 """
 
 from teltonika.codecs.errors import FramingError
-from teltonika.codecs.framing import MAX_PACKET_SIZE, PING, packet_size
+from teltonika.codecs.framing import MAX_PACKET_SIZE, PING, packet_size, ping_run
 from teltonika.codecs.handshake import IMEI_FRAME_SIZE, check_imei_length
 
 
@@ -54,7 +54,7 @@ class FrameCutter:
                     check_imei_length(buffer[0] << 8 | buffer[1])
                 size: int | None = IMEI_FRAME_SIZE
             elif buffer[0] == PING:
-                size = len(buffer) - len(buffer.lstrip(bytes((PING,))))
+                size = ping_run(buffer, 0)
             else:
                 size = packet_size(buffer, 0, self._max_packet_size)
         except FramingError:

@@ -47,7 +47,13 @@ _MIN_DATA_SIZE = 3  # codec id, number of data 1, number of data 2
 _MIN_PACKET_SIZE = HEADER_SIZE + _MIN_DATA_SIZE + CRC_SIZE
 _HEADER = struct.Struct(">II")  # preamble, length of the data field
 _CRC = struct.Struct(">I")
-_PINGS = re.compile(b"\xff+")
+_PINGS = re.compile(b"\xff*")
+
+
+def ping_run(data: bytes | bytearray, start: int) -> int:
+    """How many pings in a row begin at ``start``; 0 if the byte there is not a ping."""
+    run = _PINGS.match(data, start)
+    return 0 if run is None else run.end() - start
 
 
 def packet_size(
@@ -287,10 +293,9 @@ class Framer:
                 self.has_more = True
                 break
             if data[position] == PING:
-                run = _PINGS.match(data, position)
-                assert run is not None
-                events.append(PingReceived(run.end() - position))
-                position = run.end()
+                count = ping_run(data, position)
+                events.append(PingReceived(count))
+                position += count
                 continue
             size = packet_size(data, position, self._max_packet_size)
             if size is None or position + size > available:

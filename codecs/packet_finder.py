@@ -27,6 +27,7 @@ from teltonika.codecs.framing import (
     checked_data,
     decode_data,
     packet_size,
+    ping_run,
     truncated_packet,
 )
 from teltonika.codecs.handshake import (
@@ -283,8 +284,7 @@ class _Finder:
 
     def _pings_at(self, data: bytes, at: int) -> int:
         """How many begin there: the last of them may begin a datagram instead."""
-        run = _PINGS.match(data, at)
-        end = at + 1 if run is None else run.end()
+        end = at + ping_run(data, at)
         if self._transport is not Transport.TCP:
             for last in range(max(at + 1, end - _DATAGRAM_MARK), end):
                 if begins_datagram(data, last):
@@ -306,7 +306,6 @@ class _Finder:
         return None
 
 
-_PINGS = re.compile(rb"\xff+")
 _DATAGRAM_MARK = 4
 """Bytes of a datagram before the first that no ping is."""
 _BEGINNING = re.compile(

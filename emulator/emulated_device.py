@@ -300,7 +300,7 @@ class EmulatedDevice(ABC):
         return PacketDelivered(packet.encoded, packet.record_count)
 
     def _count_useless(self) -> None:
-        """The server said what nobody asked for, or nobody understands: `FLOOD` of it is enough."""
+        """Count an unexpected or unknown message: after `FLOOD` of them the device hangs up."""
         if self.state in DEAF:
             return
         now_ms = self.unit.now_ms

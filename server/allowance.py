@@ -1,9 +1,11 @@
 """So much a second, and so much more at once: for a peer that may do a lot, but not without end."""
 
+from collections import OrderedDict
+
 BURST_S = 16
 """Seconds of what a device may send that it may send at once."""
 MAX_NAMES = 10_000
-"""Whose allowances are kept."""
+"""For so many names are allowances kept."""
 
 
 class Allowance:
@@ -21,7 +23,7 @@ class Allowance:
         self._used_at = 0.0
 
     def use(self, amount: int, now: float) -> float:
-        """Use ``amount``, allowed or not; then as `wait_s`."""
+        """Use ``amount``, allowed or not; the seconds until all that was used will be allowed."""
         used = max(0.0, self._used - self._rate * (now - self._used_at)) + amount
         self._used = min(used, 2 * self._burst)  # others may have used it up in a device's name
         self._used_at = now
@@ -41,19 +43,22 @@ class Allowances:
         self._rate = rate
         self._burst = burst
         self._most = most
-        self._by_name: dict[str, Allowance] = {}
+        self._by_name: OrderedDict[str, Allowance] = OrderedDict()
+        """The one that was asked for last is the last to be forgotten."""
 
     def of(self, name: str) -> Allowance | None:
         """The one for ``name``, made if there is none yet; None without a limit."""
         if not self._rate:
             return None
-        allowance = self._by_name.pop(name, None) or Allowance(self._rate, self._burst)
-        self._by_name[name] = allowance  # the last that was asked for is the last to be forgotten
+        allowance = self._by_name.get(name)
+        if allowance is None:
+            allowance = self._by_name[name] = Allowance(self._rate, self._burst)
+        self._by_name.move_to_end(name)
         if len(self._by_name) > self._most:
-            del self._by_name[next(iter(self._by_name))]
+            self._by_name.popitem(last=False)
         return allowance
 
     def wait_s(self, name: str, now: float) -> float:
-        """As of the one for ``name``, if there is one; 0 if not."""
+        """Seconds until everything used by ``name`` will have been allowed; 0 if it is already."""
         allowance = self._by_name.get(name)
         return 0.0 if allowance is None else allowance.wait_s(now)

@@ -19,7 +19,7 @@ from teltonika.server.clients import blocking_client
 from teltonika.server.command import CommandEntry
 from teltonika.server.entry_fields import as_fields
 from teltonika.server.keys import Keys
-from teltonika.server.refusals import can_change, in_words
+from teltonika.server.refusals import complaint_about
 
 ANSWER_TIMEOUT_S = 5.0
 """For each answer of Redis, and for a connection to it."""
@@ -115,7 +115,7 @@ class CommandClient:
                 since = cast("list[Any]", self._redis.hmget(self._keys.connected_since, list(page)))
             except ResponseError as error:
                 if not is_since_told:
-                    told(_about(self._keys.connected_since, error))
+                    told(complaint_about(self._keys.connected_since, error))
                 is_since_told, since = True, [None] * len(page)
             for (imei, instance_id), since_ms in zip(page.items(), since, strict=True):
                 if instance_id not in alive:
@@ -123,7 +123,7 @@ class CommandClient:
                     try:
                         pending[instance_id] = self._pending(instance_id)
                     except ResponseError as error:
-                        told(_about(self._keys.outbound(instance_id), error))
+                        told(complaint_about(self._keys.outbound(instance_id), error))
                         pending[instance_id] = {}
                 yield ConnectedDevice(
                     imei,
@@ -146,13 +146,6 @@ class CommandClient:
                 after = f"({entry_id}"
             if len(page) < PAGE:
                 return counts
-
-
-def _about(key: str, error: ResponseError) -> str:
-    """Raises an error that says nothing about the key."""
-    if can_change(error):
-        raise error
-    return f"{key}: {in_words(error)}"
 
 
 def _moment(epoch_ms: str | None) -> str | None:

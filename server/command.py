@@ -17,7 +17,7 @@ MAX_TEXT_LENGTH = 160
 MAX_ID_LENGTH = 256
 MAX_TIMEOUT_S = 86_400.0
 SECONDS = r"[0-9]+(\.[0-9]+)?"
-"""ASCII digits; 1e3, 1_0 and digits of other scripts are not written by who publishes."""
+"""ASCII digits; 1e3, 1_0 and digits of other scripts are not accepted."""
 
 
 class CommandEntry(msgspec.Struct, frozen=True, kw_only=True):

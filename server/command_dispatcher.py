@@ -28,9 +28,9 @@ from teltonika.server.session import Session
 from teltonika.server.steps import step
 
 LOGGED_BYTES = 200
-"""Of a text."""
+"""So much of a text that a device sends stands in the log."""
 MESSAGE_BYTES = 512
-"""What a message takes until it is stored, beside its text."""
+"""Memory that a message takes until it is stored, beside its text."""
 
 
 class MessageSource(Protocol):

@@ -12,7 +12,7 @@ from teltonika.server.keys import TELEMETRY_STREAM, Keys
 from teltonika.server.machine_memory import memory_limit
 
 SUBDIRECTORY = "valkey"
-"""Of the data directory: the embedded Valkey's own."""
+"""The folder of the embedded Valkey in the data directory."""
 
 
 def default_data_dir() -> Path:

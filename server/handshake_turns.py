@@ -21,7 +21,7 @@ PARTS = 4
 
 
 class HandshakeTurns:
-    """`turn` for the length of a handshake. A limit of 0 is none."""
+    """`turn` for the length of a handshake. A ``total`` of 0 means no limit."""
 
     def __init__(self, total: int, counters: Counters) -> None:
         self._total = total
@@ -29,8 +29,8 @@ class HandshakeTurns:
         self._counters = counters
         self._under_way: Counter[str | None] = Counter()
         self._number = 0
-        """Of those under way."""
-        self._is_told = False
+        """How many handshakes are under way."""
+        self._is_logged = False
         self._waiting: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
         """By address, the one first whose turn is longest ago."""
 
@@ -54,8 +54,8 @@ class HandshakeTurns:
 
     async def _wait(self, address: str | None) -> None:
         self._counters.waited_for_max_handshakes += 1
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_logged:
+            self._is_logged = True
             log.warning("handshakes_wait", limit="--max-handshakes", under_way=self._number)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(address, deque()).append(waiter)
@@ -87,19 +87,19 @@ class HandshakeTurns:
         self._next()
 
     def _next(self) -> None:
-        # few addresses can have all of their turns, so this finds one soon
-        following = next((one for one in self._waiting if self._has_room(one)), _NOBODY)
-        if following is _NOBODY:
-            return
-        waiting = self._waiting.pop(following)
-        waiter = waiting.popleft()
-        if waiting:
-            self._waiting[following] = waiting
-        if waiter.done():  # it was cancelled, and has not run since: the next one
-            self._next()
-            return
-        self._enter(following)
-        waiter.set_result(None)
+        """Give every turn that is free to one that waits for it."""
+        while self._number < self._total:
+            # few addresses can have all of their turns, so this finds one soon
+            address = next((one for one in self._waiting if self._has_room(one)), _NOBODY)
+            if address is _NOBODY:
+                return
+            waiting = self._waiting.pop(address)
+            waiter = waiting.popleft()
+            if waiting:
+                self._waiting[address] = waiting
+            if not waiter.done():  # else it was cancelled, and has not run since
+                self._enter(address)
+                waiter.set_result(None)
 
 
 _NOBODY = ""

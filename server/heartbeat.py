@@ -43,7 +43,7 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class State(NamedTuple):
-    """What a beat tells of the instance's state."""
+    """What a heartbeat says about the instance."""
 
     port: int
     sessions: int

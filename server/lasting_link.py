@@ -16,7 +16,7 @@ from teltonika.server.refusals import can_change, in_words
 AnswerT = TypeVar("AnswerT")
 
 ANSWER_TIMEOUT_S = 5.0
-"""For all that one question needs to know. Who asks again later need not wait longer."""
+"""For all that one question needs to know. A later question is asked anew."""
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 MAX_EXPONENT = 10
@@ -81,8 +81,7 @@ class LastingLink:
             except (RedisError, OSError) as error:
                 self._redis.failed(error)
                 await self.close()
-                is_late = isinstance(error, TimeoutError) and not str(error)
-                reason = f"no answer in {timeout_s:g} s" if is_late else in_words(error)
+                reason = in_words(error, timeout_s)
                 if not (self._has_worked and can_change(error)):
                     raise RedisUnavailableError(f"Redis: {reason}") from error
                 if not self._failures:

@@ -1,8 +1,8 @@
 """Structured logs to standard error: for a person, or one JSON object a line.
 
-Nothing that goes wrong with a line reaches whoever logs it. It is rendered at once, so that values
-are as they were, and written by the thread of a `QueuedStream`. A line that can't be rendered,
-queued or written is dropped and counted.
+Nothing that goes wrong with a line reaches the code that logs it. It is rendered at once, so that
+values are as they were, and written by the thread of a `QueuedStream`. A line that can't be
+rendered, queued or written is dropped and counted.
 """
 
 import atexit

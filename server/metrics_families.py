@@ -17,6 +17,8 @@ from teltonika.server.counters import Counters, Shortage, Unconfirmed
 from teltonika.server.histogram import Histogram
 
 PREFIX = "teltonika_"
+LOG_LINES_DROPPED = "log_lines_dropped_total"
+"""The family that a supervisor of workers has a value of its own in."""
 
 
 class Build(msgspec.Struct, frozen=True):
@@ -359,7 +361,7 @@ FAMILIES: tuple[Family[Seen], ...] = (
     ),
     _counters("limit_hits_total", "How often a limit bit, by its option.", ("limit",), _limits),
     _counter(
-        "log_lines_dropped_total",
+        LOG_LINES_DROPPED,
         "Log lines that could not be written: standard error is full, broken or not read.",
         lambda c: c.log_lines_dropped,
     ),

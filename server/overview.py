@@ -15,7 +15,7 @@ from teltonika.server.heartbeat import Beat
 from teltonika.server.keys import Keys
 from teltonika.server.links import Links
 from teltonika.server.redis_link import RedisLink, Reply, pack_command
-from teltonika.server.refusals import can_change, in_words
+from teltonika.server.refusals import complaint_about
 from teltonika.server.shard_record import recorded_keys
 from teltonika.server.telemetry_sample import Ages, NoisyDevice, SlowDevice, TelemetrySamples
 
@@ -138,14 +138,8 @@ class OverviewReader:
         try:
             return await asked
         except ResponseError as error:
-            self._complain(key, error)
+            self._complaints.append(complaint_about(key, error))
             return instead
-
-    def _complain(self, key: str, error: ResponseError) -> None:
-        """Raises an error that says nothing about the key."""
-        if can_change(error):
-            raise error
-        self._complaints.append(f"{key}: {in_words(error)}")
 
     async def _registry(self, links: Links) -> tuple[int, Counter[str], bool]:
         """How many devices are connected, and where."""

@@ -1,10 +1,10 @@
 """Standard error, or any text stream, written by a thread of its own: nobody waits for it.
 
-What can happen: whoever reads the stream dies (EPIPE), its disk is full (ENOSPC), nobody reads it
-and the pipe is full (a write blocks), it is closed. Therefore nothing that writes a line does so
-itself: lines go into a queue that is bounded in lines and bytes, and one thread writes them, in
-their order. A line that does not fit in the queue, or that can't be written, is dropped and
-counted; once writing works again and the queue is empty, one line reports how many.
+What can happen: the process that reads the stream dies (EPIPE), its disk is full (ENOSPC), nobody
+reads it and the pipe is full (a write blocks), it is closed. Therefore nothing that writes a line
+does so itself: lines go into a queue that is bounded in lines and bytes, and one thread writes
+them, in their order. A line that does not fit in the queue, or that can't be written, is dropped
+and counted; once writing works again and the queue is empty, one line reports how many.
 
 What is not handled: lines that are in the queue when the process is killed are lost, and a line
 that was being written when the disk became full may be cut. The next line starts on its own.
@@ -61,6 +61,7 @@ class QueuedStream(io.TextIOBase):
         self._lines_done = self._bytes_done = 0  # and the thread here
         self._reported = 0
         self._thread: threading.Thread | None = None
+        self._report_is_wanted = False
         self._is_stuck = False
         self._is_abandoned = False
         self._line_is_cut = False
@@ -110,9 +111,12 @@ class QueuedStream(io.TextIOBase):
 
     def drop(self, lines: int, reason: str) -> None:
         """Count lines that never came here."""
-        self._count_dropped(lines, reason)
-        if not self.is_behind:  # else the thread comes to report them by itself
-            self._put(b"")
+        with self._lock:
+            self._count_dropped(lines, reason)
+            # if lines wait, the thread comes to report these after them
+            if not self.is_behind and not self._report_is_wanted:
+                self._report_is_wanted = True
+                self._put(b"")
 
     def finish(self, limit_s: float = END_S) -> bool:
         """Write what is in the queue, for so long at most, and end the thread; whether it did."""
@@ -156,6 +160,8 @@ class QueuedStream(io.TextIOBase):
             if isinstance(item, threading.Event):
                 item.set()
                 continue
+            if not item:
+                self._report_is_wanted = False
             works = self._write(item)
             self._lines_done += _lines_in(item)
             self._bytes_done += len(item)

@@ -40,11 +40,6 @@ async def check_redis(
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 checked = await _check(redis, settings, instance_id)
             await check_shards(redis, settings.keys, reshard=settings.reshard)
-        except TimeoutError:
-            raise RedisUnavailableError(
-                f"cannot use the Redis at {redacted_url(redis.url.text)}: no answer in "
-                f"{CHECK_TIMEOUT_S:g} s"
-            ) from None
         except BusyLoadingError as error:
             if not is_loading:
                 log.warning(
@@ -53,7 +48,8 @@ async def check_redis(
             is_loading = True
         except (RedisError, OSError) as error:
             raise RedisUnavailableError(
-                f"cannot use the Redis at {redacted_url(redis.url.text)}: {in_words(error)}"
+                f"cannot use the Redis at {redacted_url(redis.url.text)}: "
+                f"{in_words(error, CHECK_TIMEOUT_S)}"
             ) from error
         else:
             return checked

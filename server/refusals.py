@@ -36,8 +36,8 @@ def can_change(error: BaseException) -> bool:
     return code is not None and code[1] not in _FOR_EVER
 
 
-def in_words(error: BaseException) -> str:
-    """One line for the operator's log."""
+def in_words(error: BaseException, timeout_s: float | None = None) -> str:
+    """One line for the operator's log. ``timeout_s`` is how long an answer was waited for."""
     match error:
         case MovedError():
             return (
@@ -52,8 +52,16 @@ def in_words(error: BaseException) -> str:
         case NoScriptError():
             return "Redis has forgotten this server's scripts: they are loaded again"
         case TimeoutError():
-            return str(error) or "no answer in time"
+            limit = "time" if timeout_s is None else f"{timeout_s:g} s"
+            return str(error) or f"no answer in {limit}"
     return str(error) or type(error).__name__
+
+
+def complaint_about(key: str, error: ResponseError) -> str:
+    """One line about a key that cannot be read. Raises an ``error`` that will pass by itself."""
+    if can_change(error):
+        raise error
+    return f"{key}: {in_words(error)}"
 
 
 def node_of(error: AskError) -> str:

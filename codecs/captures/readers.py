@@ -1,7 +1,5 @@
 """Each side's stream of a TCP session, cut into what was said, over gaps and spoilt bytes."""
 
-import re
-
 from teltonika.codecs.captures.found import CapturedFinding, Session
 from teltonika.codecs.captures.search import PacketSearch
 from teltonika.codecs.captures.streams import Payload
@@ -23,6 +21,7 @@ from teltonika.codecs.framing import (
     decode_data,
     message_size,
     packet_size,
+    ping_run,
     truncated_packet,
 )
 from teltonika.codecs.handshake import (
@@ -37,7 +36,6 @@ from teltonika.codecs.transport import Side
 
 _ACK_SIZE = 4
 _THREE_ZEROS = bytes(3)
-_PINGS = re.compile(rb"\xff+")
 
 
 class _Lost:
@@ -252,12 +250,10 @@ class DeviceReader(_StreamReader):
             found.append(self._found(offset, handshake, content))
             return IMEI_FRAME_SIZE
         if data[position] == PING:
-            run = _PINGS.match(data, position)
-            pings = b"\xff" if run is None else run[0]
-            found.append(
-                self._found(offset, bytes(pings), FoundPing(offset=offset, length=len(pings)))
-            )
-            return len(pings)
+            count = ping_run(data, position)
+            pings = bytes(data[position : position + count])
+            found.append(self._found(offset, pings, FoundPing(offset=offset, length=count)))
+            return count
         size = packet_size(data, position, self._max_packet_size, offset)
         if size is None or size > available:
             return 0

@@ -58,7 +58,7 @@ async def check_redis(
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             places = await places_of(redis, settings.keys.together(instance_id))
     except (TimeoutError, RedisError, OSError) as error:
-        reason = in_words(error) if str(error) else f"no answer in {CHECK_TIMEOUT_S:g} s"
+        reason = in_words(error, CHECK_TIMEOUT_S)
         advice = "see whether one of them runs, listens there, and takes this user and password"
         tell(failure("redis", f"{where} does not say where the Redis is: {reason}", advice))
         return
@@ -66,7 +66,8 @@ async def check_redis(
     if isinstance(redis, Cluster):
         tell(await check_spread(redis, settings.keys.shards))
     if all(answers):
-        with contextlib.suppress(TimeoutError, RedisError, OSError):  # such as a right: it is told
+        # a missing right is reported by the rights check
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 tell(await _check_recorded(redis, settings))
 
@@ -120,7 +121,7 @@ async def _check_place(
         advice = "wait: a server that starts waits, too"
         tell(warning("redis", f"{where} is loading its data", advice))
     except (TimeoutError, RedisError, OSError) as error:
-        reason = in_words(error) if str(error) else f"no answer in {CHECK_TIMEOUT_S:g} s"
+        reason = in_words(error, CHECK_TIMEOUT_S)
         advice = "see whether it runs, listens there, and takes this user and password"
         check = "redis-connection" if found else "redis"
         tell(failure(check, f"cannot use the Redis at {where}: {reason}", advice))

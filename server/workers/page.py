@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.registry import Collector
 
 from teltonika.server.histogram import Histogram
-from teltonika.server.metrics_families import FAMILIES
+from teltonika.server.metrics_families import FAMILIES, LOG_LINES_DROPPED
 from teltonika.server.metrics_page import Found, Page, metric_of, write
 from teltonika.server.workers.worker_families import SUPERVISOR_FAMILIES, WORKER, State
 
@@ -19,8 +19,10 @@ SUPERVISOR = "supervisor"
 class WorkersPage(Collector):
     """As they are at one moment, ``now`` on any clock."""
 
-    def __init__(self, states: Sequence[State]) -> None:
+    def __init__(self, states: Sequence[State], *, lines_dropped: int) -> None:
+        """``lines_dropped``: log lines that the supervisor itself could not write."""
         self._states = states
+        self._lines_dropped = lines_dropped
 
     def written(self, accept: str, now: float) -> Page:
         """``accept``: the header, which says whether OpenMetrics or Prometheus' text is wanted."""
@@ -42,6 +44,8 @@ class WorkersPage(Collector):
                     reading.found if isinstance(reading.found, Histogram) else dict(reading.found)
                 )
                 told.setdefault(reading.family, []).append(Found((str(one.number),), found))
+        own_lines = Found((SUPERVISOR,), {(): self._lines_dropped})
+        told.setdefault(LOG_LINES_DROPPED, []).append(own_lines)
         for family in FAMILIES:
             yield metric_of(family, told.get(family.name, ()), (WORKER,))
         yield from self._of_processes()

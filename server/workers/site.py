@@ -12,6 +12,7 @@ from http import HTTPStatus
 from teltonika.server.addresses import Peer
 from teltonika.server.health import LoopWatch
 from teltonika.server.histogram import Histogram
+from teltonika.server.logs import lines_dropped
 from teltonika.server.metrics_port import MetricsPort, Request, Response
 from teltonika.server.metrics_site import health
 from teltonika.server.workers.messages import Answer, Question
@@ -63,8 +64,9 @@ class WorkersSite:
             )
             for keeper, answer in zip(self._keepers, answers, strict=True)
         ]
-        page = WorkersPage(states).written(accept, time.monotonic())
-        return Response(HTTPStatus.OK, page.text, page.content_type)
+        page = WorkersPage(states, lines_dropped=lines_dropped())
+        written = page.written(accept, time.monotonic())
+        return Response(HTTPStatus.OK, written.text, written.content_type)
 
     async def _health(self) -> Response:
         """Those between two processes are the supervisor's to bring back, not anybody else's."""

@@ -138,7 +138,8 @@ def test_workers_and_their_supervisor_do_not_need_the_log(
             assert device.acknowledged() == 1
         page = scrape(server)
         dropped = [
-            page.value("teltonika_log_lines_dropped_total", worker=worker) for worker in ("1", "2")
+            page.value("teltonika_log_lines_dropped_total", worker=worker)
+            for worker in ("1", "2", "supervisor")
         ]
         assert server.stop() == 0
     if kind in (FULL, BROKEN):

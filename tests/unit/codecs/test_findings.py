@@ -15,6 +15,7 @@ from teltonika.codecs import (
     encode_imei,
     encode_packet,
 )
+from teltonika.codecs.annotated_findings import annotate_found
 from teltonika.codecs.finding_text import summarise
 from teltonika.codecs.findings import FoundError
 from teltonika.codecs.packet_finder import find_in_pieces, find_packets
@@ -234,3 +235,12 @@ def test_a_lenient_reading_never_says_a_length_below_zero(noise: str) -> None:
     assert error.length >= 0
     assert error.offset + error.length == packet.offset
     assert packet.length == len(PACKET)
+
+
+@pytest.mark.parametrize(("begin", "name"), [(b"", "pings"), (b"\x80", "not read")])
+def test_the_fields_of_more_bytes_than_are_kept_reach_to_their_end(begin: bytes, name: str) -> None:
+    data = begin + b"\xff" * 1000
+    (found,) = find_in_pieces((data,), 50, transport=Transport.TCP)
+    assert len(found.data) < len(data)
+    (field,) = annotate_found(found).fields
+    assert (field.offset, field.length, field.name) == (0, len(data), name)

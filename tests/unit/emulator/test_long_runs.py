@@ -118,7 +118,7 @@ def stream(data: bytes) -> Callable[[], Callable[[], object]]:
 
 
 WRONG = {
-    "an ACK that nobody asked for": tcp(b"\0\0\0\1"),
+    "an unexpected ACK": tcp(b"\0\0\0\1"),
     "wrong ACKs, and reconnects": sending(b"\0\0\0\7"),
     "ACKs of no records": sending(bytes(4)),
     "a wrong answer to the IMEI": greeted(b"H"),

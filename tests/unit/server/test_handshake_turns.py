@@ -88,3 +88,23 @@ async def test_no_limit_and_a_balancer_without_a_part(counters: Counters) -> Non
         await settled()
         assert all(one.is_under_way for one in many)
         assert [one.is_under_way for one in heads] == [True] * 4 + [False]
+
+
+async def test_thousands_that_give_up_at_once_leave_the_turn_to_the_next(
+    counters: Counters,
+) -> None:
+    turns = HandshakeTurns(1, counters)
+    first, last = Handshake(turns, "127.0.0.1"), Handshake(turns, "127.0.0.2")
+    many = [Handshake(turns, f"10.0.0.{number}") for number in range(3000)]
+    async with background(first.run()):
+        await settled()
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(one.run()) for one in many]
+            await settled()
+            async with background(last.run()):
+                await settled()
+                first.ended.set()  # it runs before those that are cancelled after it
+                for task in waiting:
+                    task.cancel()
+                await settled()
+                assert last.is_under_way

@@ -98,6 +98,18 @@ def test_drops_while_it_stands_still_take_no_memory(gate: Gate) -> None:
     assert stream.lines_dropped == 3000
 
 
+def test_drops_while_the_report_itself_stands_still_take_no_memory(gate: Gate) -> None:
+    stream = QueuedStream(gate)
+    stream.drop(1, "not rendered")
+    assert gate.entered.wait(LONG_S)
+    for _ in range(1000):
+        stream.drop(1, "not rendered")
+    assert stream._items.qsize() <= 1
+    gate.opened.set()
+    assert stream.finish(LONG_S)
+    assert gate.getvalue().startswith("teltonika: 1,001 lines are missing here: ")
+
+
 def test_the_end_of_the_process_does_not_wait_for_it_for_ever(gate: Gate) -> None:
     stream = QueuedStream(gate)
     stream.write("blocked\n")

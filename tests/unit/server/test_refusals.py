@@ -2,10 +2,10 @@
 
 import pytest
 from redis.asyncio.connection import DefaultParser
-from redis.exceptions import BusyLoadingError, MovedError
+from redis.exceptions import BusyLoadingError, MovedError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from teltonika.server.refusals import can_change, in_words
+from teltonika.server.refusals import can_change, complaint_about, in_words
 
 
 def parsed(error: str) -> Exception:
@@ -71,4 +71,15 @@ def test_a_slot_that_moved_is_told_with_its_new_place() -> None:
 
 def test_nothing_is_told_without_words() -> None:
     assert in_words(TimeoutError()) == "no answer in time"
+    assert in_words(TimeoutError(), 2.5) == "no answer in 2.5 s"
+    assert in_words(TimeoutError("Timeout connecting to server"), 2.5).startswith("Timeout")
     assert in_words(OSError()) == "OSError"
+
+
+def test_a_complaint_names_the_key_that_somebody_must_mend() -> None:
+    wrong, full = parsed("WRONGTYPE Operation against a key"), parsed("OOM command not allowed")
+    assert isinstance(wrong, ResponseError)
+    assert isinstance(full, ResponseError)
+    assert complaint_about("devices", wrong).startswith("devices: ")
+    with pytest.raises(ResponseError):
+        complaint_about("devices", full)

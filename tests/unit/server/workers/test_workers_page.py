@@ -23,6 +23,7 @@ def answered(connections: int, *ack_latencies_s: float) -> tuple[Reading, ...]:
         Question.METRICS,
         readings=(
             Reading("connections_total", (((), connections),)),
+            Reading("log_lines_dropped_total", (((), 4.0),)),
             Reading("frames_total", ((("8E",), 3.0), (("16",), 0.0))),
             Reading("ack_latency_seconds", histogram),
             Reading("of_another_version", (((), 1.0),)),
@@ -42,7 +43,7 @@ def test_each_series_has_the_workers_number(accept: str, parse: type[object]) ->
         State(2, None, 7, answered(6)),
         State(3, os.getpid(), 0, None),
     ]
-    page = WorkersPage(states).written(accept, 0.0)
+    page = WorkersPage(states, lines_dropped=9).written(accept, 0.0)
     values = {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in parse(page.text.decode())
@@ -58,6 +59,8 @@ def test_each_series_has_the_workers_number(accept: str, parse: type[object]) ->
     assert [values["teltonika_worker_up", number] for number in "123"] == [1, 1, 0]
     assert [values["teltonika_worker_restarts_total", number] for number in "123"] == [0, 7, 0]
     assert values["teltonika_workers",] == 2
+    assert values["teltonika_log_lines_dropped_total", "1"] == 4
+    assert values["teltonika_log_lines_dropped_total", "supervisor"] == 9
     assert values["process_open_fds", "supervisor"] > 0
     assert values["process_cpu_seconds_total", "3"] > 0
     assert ("process_cpu_seconds_total", "2") not in values
