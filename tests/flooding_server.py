@@ -54,9 +54,11 @@ class DatagramFlood(Enum):
 class FloodingServer:
     """TCP on `port`, datagrams on `udp_port`; a thread for each connection."""
 
-    def __init__(self, flood: Flood, datagram_flood: DatagramFlood) -> None:
+    def __init__(self, flood: Flood | None, datagram_flood: DatagramFlood) -> None:
         self._flood = flood
         self._datagram_flood = datagram_flood
+        self._floods: dict[bytes, Flood] = {}
+        self._lock = threading.Lock()
         self._ends = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -96,14 +98,23 @@ class FloodingServer:
             connection.settimeout(0.05)
             while not self._ends.is_set():
                 with suppress(TimeoutError):
-                    if not connection.recv(17):
+                    handshake = connection.recv(17)
+                    if not handshake:
                         return
+                    flood = self._flood_of(handshake).value
                     break
             data = b"\1"
             while not self._ends.is_set():
                 with suppress(TimeoutError):
-                    data = data[connection.send(data) :] or self._flood.value
+                    data = data[connection.send(data) :] or flood
                     self.sent += 1
+
+    def _flood_of(self, handshake: bytes) -> Flood:
+        if self._flood is not None:
+            return self._flood
+        with self._lock:
+            kinds = list(Flood)
+            return self._floods.setdefault(handshake, kinds[len(self._floods) % len(kinds)])
 
     def _answer_datagrams(self) -> None:
         device = None
@@ -119,8 +130,10 @@ class FloodingServer:
 
 @contextmanager
 def flooding_server(
-    flood: Flood = Flood.RIGHT_ACKS, datagrams: DatagramFlood = DatagramFlood.WRONG_ANSWERS
+    flood: Flood | None = Flood.RIGHT_ACKS,
+    datagrams: DatagramFlood = DatagramFlood.WRONG_ANSWERS,
 ) -> Iterator[FloodingServer]:
+    """With a ``flood`` of None each device has another one, in turn."""
     server = FloodingServer(flood, datagrams)
     try:
         yield server

@@ -1,6 +1,7 @@
 """Commands that look at keys which are of another type, or hold what no instance writes."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 import redis
@@ -37,6 +38,22 @@ BROKEN = {
 }
 
 
+@pytest.fixture(scope="module")
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnValkey]:
+    valkey = OwnValkey(tmp_path_factory.mktemp("shared"))
+    valkey.start().close()
+    yield valkey
+    valkey.kill()
+
+
+@pytest.fixture
+def valkey(shared_valkey: OwnValkey) -> OwnValkey:
+    """An empty one."""
+    with shared_valkey.client() as client:
+        client.flushall()
+    return shared_valkey
+
+
 def write(client: redis.Redis) -> None:
     """What there is of two instances with a device each."""
     for name, imei in (("gate", IMEI), ("yard", "356307042441021")):
@@ -70,7 +87,7 @@ def break_it(client: redis.Redis, key: str, how: str | bytes) -> None:
 def test_top_shows_the_rest_and_names_the_key(
     key: str, how: str | bytes, valkey: OwnValkey
 ) -> None:
-    client = valkey.start()
+    client = valkey.client()
     write(client)
     break_it(client, key, how)
     result = run_teltonika("top", "--json", "--redis", valkey.url)
@@ -88,11 +105,21 @@ def test_top_shows_the_rest_and_names_the_key(
     client.close()
 
 
+def test_top_for_a_person_shows_the_rest_as_well(valkey: OwnValkey) -> None:
+    client = valkey.client()
+    write(client)
+    break_it(client, KEYS.heartbeat("gate"), "hash")
+    page = run_teltonika("top", "--once", "--redis", valkey.url)
+    assert (page.returncode, page.stderr) == (0, "")
+    assert "yard" in page.stdout
+    client.close()
+
+
 @pytest.mark.parametrize(
     "key", [KEYS.connected_since, KEYS.outbound("gate"), KEYS.heartbeat("gate"), KEYS.registry]
 )
 def test_devices_shows_the_rest_and_names_the_key(key: str, valkey: OwnValkey) -> None:
-    client = valkey.start()
+    client = valkey.client()
     write(client)
     break_it(client, key, "list")
     result = run_teltonika("devices", "--json", "--redis", valkey.url)
@@ -110,7 +137,7 @@ def test_devices_shows_the_rest_and_names_the_key(key: str, valkey: OwnValkey) -
 
 
 def test_a_moment_that_nobody_has_written_is_not_known(valkey: OwnValkey) -> None:
-    client = valkey.start()
+    client = valkey.client()
     write(client)
     client.hset(KEYS.connected_since, IMEI, "1_0")
     result = run_teltonika("devices", "--json", "--redis", valkey.url)
@@ -121,7 +148,7 @@ def test_a_moment_that_nobody_has_written_is_not_known(valkey: OwnValkey) -> Non
 
 
 def test_lag_names_the_stream_that_it_cannot_read(valkey: OwnValkey) -> None:
-    client = valkey.start()
+    client = valkey.client()
     client.set(KEYS.shards[0].telemetry, "text")
     result = run_teltonika("lag", "--redis", valkey.url)
     assert result.returncode == 1
