@@ -3,12 +3,16 @@
 import json
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import redis
 from own_valkey import OwnValkey
 from serving import IMEI, run_teltonika
 
+from teltonika.server.deployment import deployment_of
 from teltonika.server.keys import Keys
+from teltonika.server.links import Links
+from teltonika.server.overview import OverviewReader
 
 KEYS = Keys()
 BEAT = {
@@ -84,15 +88,15 @@ def break_it(client: redis.Redis, key: str, how: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(("key", "how"), BROKEN.values(), ids=BROKEN)
-def test_top_shows_the_rest_and_names_the_key(
+async def test_top_shows_the_rest_and_names_the_key(
     key: str, how: str | bytes, valkey: OwnValkey
 ) -> None:
     client = valkey.client()
     write(client)
     break_it(client, key, how)
-    result = run_teltonika("top", "--json", "--redis", valkey.url)
-    assert (result.returncode, result.stderr) == (0, "")
-    seen = json.loads(result.stdout)
+    links = Links(deployment_of(valkey.url))
+    seen = msgspec.to_builtins(await OverviewReader(KEYS).read(links))
+    await links.close()
     if key == KEYS.connected_since:  # it does not look there
         assert seen["complaints"] == []
     else:
@@ -105,10 +109,13 @@ def test_top_shows_the_rest_and_names_the_key(
     client.close()
 
 
-def test_top_for_a_person_shows_the_rest_as_well(valkey: OwnValkey) -> None:
+def test_top_as_a_command_shows_the_rest_as_well(valkey: OwnValkey) -> None:
     client = valkey.client()
     write(client)
     break_it(client, KEYS.heartbeat("gate"), "hash")
+    result = run_teltonika("top", "--json", "--redis", valkey.url)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert KEYS.heartbeat("gate") in json.loads(result.stdout)["complaints"][0]
     page = run_teltonika("top", "--once", "--redis", valkey.url)
     assert (page.returncode, page.stderr) == (0, "")
     assert "yard" in page.stdout
