@@ -16,7 +16,7 @@ RESERVED_DESCRIPTORS = 64
 class ConnectionLimits:
     """Counts connections in and out. One over a limit is refused, and counted.
 
-    A limit of 0 is none.
+    0 means no limit.
     """
 
     def __init__(self, total: int, per_address: int, counters: Counters) -> None:
