@@ -7,6 +7,7 @@ work for them. Who is closed comes again at once.
 
 import contextlib
 import multiprocessing
+import os
 import random
 import socket
 import struct
@@ -138,6 +139,7 @@ def attacking(port: int, names: Sequence[str], each: int) -> Iterator[Attack]:
 def _attack(
     port: int, names: Sequence[str], each: int, counts: "SynchronizedArray[int]", begun: Barrier
 ) -> None:
+    os.nice(19)  # on machines of their own they would take no processor from the others
     chosen = [(kind, kind.pieces()) for kind in kinds() if kind.name in names]
     threads = [
         threading.Thread(target=_run, args=(port, number, kind, pieces, counts), daemon=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import platform
 import secrets
 import time
@@ -172,6 +173,9 @@ class Instance:
                     if listener.allow_list is not None:
                         await listener.allow_list.load()
                     started_ms = await self._heartbeat.take_over()
+                    # What is there by now stays: to look at all of it again held up every device
+                    # for 35 ms, and the more often the more strangers connected.
+                    gc.freeze()
                     listener.listen()
                     async with background(
                         self._heartbeat.run(), listener.accept(), listener.receive_datagrams()

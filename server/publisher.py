@@ -82,6 +82,7 @@ class Publisher:
         self._pending = SubmissionQueue() if pending is None else pending
         self._crowded = CROWDED
         self._in_flight: deque[deque[Submission]] = deque()
+        self._of_much: deque[Submission] | None = None  # the one with any of those with much
         self._sent_at: deque[float] = deque()  # of each of them, finer than uvloop's clock
         self._stored: list[tuple[Submission, int]] = []  # and not as durable as they must be yet
         self._refused: list[Submission] = []
@@ -260,7 +261,8 @@ class Publisher:
             await self._sent.wait()
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await self._confirm_batch(link, self._in_flight[0])
-            self._in_flight.popleft()
+            if self._in_flight.popleft() is self._of_much:
+                self._of_much = None
             self._sent_at.popleft()
             if not self._in_flight:
                 self._sent.clear()
@@ -327,7 +329,10 @@ class Publisher:
 
     def _take_batch(self) -> deque[Submission]:
         batch: deque[Submission] = deque()
-        for submission in self._pending.take():
+        taken, is_of_much = self._pending.take(of_much=self._of_much is None)
+        if is_of_much:
+            self._of_much = batch
+        for submission in taken:
             if submission.submitter.ended:
                 self._release(submission)
             else:
@@ -339,7 +344,8 @@ class Publisher:
     def _wake_writer(self) -> None:
         """After a refusal nothing more is written on that connection: order would be lost."""
         is_free = len(self._in_flight) < BATCHES_IN_FLIGHT and not self._refused
-        if self._pending and is_free and not self._held_back:
+        has_any = self._pending.has_any(of_much=self._of_much is None)
+        if has_any and is_free and not self._held_back:
             self._work.set()
         else:
             self._work.clear()
@@ -352,6 +358,7 @@ class Publisher:
         self._refused = []
         self._refusal = None
         self._in_flight.clear()
+        self._of_much = None
         self._sent_at.clear()
         self._sent.clear()
         self._pending.put_back(again)

@@ -1,22 +1,25 @@
 """Packets that wait to be written, in fair turns: a device that sends much delays itself.
 
-Each submitter's packets keep their order, and submitters take turns. Those with little waiting
-come first: nearly every device, since it waits for each ACK. Those with more than fits in a turn,
-or with a packet that does not fit, come after them, in a part of each batch that is theirs alone:
-they are served however many others there are, and no batch takes long because of them.
+Each submitter's packets keep their order, and submitters take turns. Those that wait for each ACK
+come first, as devices do: they have one packet here, and none on its way. Those that send further
+packets before, or one that is very large, come after them, in a part of a batch that is theirs
+alone, and in one batch at a time: they are served however many others there are, and nobody waits
+long because of them.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+LARGE_BYTES = 32_768
+"""A packet over this is never first. Documented ones have at most 1,280, and become 12,000."""
 TURN_BYTES = 16_384
-"""Of one submitter in a batch. Documented packets have 1,280 bytes at most, which become 12,000."""
+"""Of one submitter in a batch, where it has more than one packet."""
 MAX_BATCH_BYTES = 262_144
-"""Of those that have little."""
-MAX_BATCH_BYTES_OF_MUCH = 16_384
-"""Of those that have much, in the same batch."""
-ALONE = 4
+"""Of those that wait for each ACK."""
+MAX_BATCH_BYTES_OF_MUCH = 8_192
+"""Of the others, in the same batch."""
+ALONE = 2
 """They have so many times as much where they have the batch for themselves."""
 SUBMISSION_BYTES = 256
 """What a packet takes beside its command."""
@@ -99,10 +102,12 @@ class SubmissionQueue:
     def __init__(
         self,
         *,
+        large_bytes: int = LARGE_BYTES,
         turn_bytes: int = TURN_BYTES,
         batch_bytes: int = MAX_BATCH_BYTES,
         batch_bytes_of_much: int = MAX_BATCH_BYTES_OF_MUCH,
     ) -> None:
+        self._large_bytes = large_bytes
         self._turn_bytes = turn_bytes
         self._batch_bytes = batch_bytes
         self._batch_bytes_of_much = batch_bytes_of_much
@@ -134,19 +139,27 @@ class SubmissionQueue:
         submission.waits = True
         if before is not None and before.waits:
             before.following = submission
-        elif submission.size <= self._turn_bytes:
+        elif submission.size <= self._large_bytes and (
+            before is None or before.record_count is None
+        ):
             self._few.append(submission)
         else:
             self._many.append(submission)
 
-    def take(self) -> list[Submission]:
-        """A batch: at least one, if any waits."""
+    def has_any(self, *, of_much: bool) -> bool:
+        """Whether `take` would give anything."""
+        return bool(self._few) or (of_much and bool(self._many))
+
+    def take(self, *, of_much: bool) -> tuple[list[Submission], bool]:
+        """A batch, and whether it has any of those that have much; with ``of_much`` it may."""
         taken: list[Submission] = []
-        self._take_from(self._few, self._batch_bytes, taken)
-        of_much = self._batch_bytes_of_much * (1 if taken else ALONE)
-        self._take_from(self._many, of_much, taken)
+        self._take_from(self._few, self._batch_bytes, 0, taken)
+        few = len(taken)
+        if of_much:
+            most_bytes = self._batch_bytes_of_much * (1 if taken else ALONE)
+            self._take_from(self._many, most_bytes, self._turn_bytes, taken)
         self._count -= len(taken)
-        return taken
+        return taken, len(taken) > few
 
     def put_back(self, again: Iterable[Submission]) -> None:
         """What was taken, in its order, waits once more, before all that has waited since."""
@@ -173,7 +186,14 @@ class SubmissionQueue:
             self.add(submission, newest.get(submission.submitter))
             newest[submission.submitter] = submission
 
-    def _take_from(self, line: deque[Submission], most_bytes: int, taken: list[Submission]) -> None:
+    def _take_from(
+        self,
+        line: deque[Submission],
+        most_bytes: int,
+        turn_bytes: int,
+        taken: list[Submission],
+    ) -> None:
+        """Turns of at least one submission, and at most ``turn_bytes`` where it is more."""
         size = 0
         while line and size < most_bytes:
             submission = line.popleft()
@@ -186,7 +206,7 @@ class SubmissionQueue:
                 if following is None:
                     break
                 submission.following = None
-                if turn + following.size > self._turn_bytes:
+                if turn + following.size > turn_bytes:
                     self._many.append(following)
                     break
                 submission = following

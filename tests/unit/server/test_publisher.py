@@ -231,7 +231,9 @@ async def test_devices_that_come_and_go_while_it_is_held_back_leave_nothing(
 async def test_each_devices_order_is_kept_over_many_batches(
     valkey: EmbeddedValkey, client: redis.Redis
 ) -> None:
-    pending = SubmissionQueue(turn_bytes=1_000, batch_bytes=3_000, batch_bytes_of_much=2_000)
+    pending = SubmissionQueue(
+        large_bytes=2_000, turn_bytes=1_000, batch_bytes=3_000, batch_bytes_of_much=2_000
+    )
     publisher = publisher_for(valkey, pending=pending)
     async with background(publisher.run()):
         sessions = [Session(publisher, imei) for imei in IMEIS]
@@ -501,8 +503,9 @@ async def test_nothing_waits_for_a_confirmed_packet_that_redis_has_lost(
     )
     publisher = publisher_for(valkey, promise=promise, pending=one_by_one())
     async with running(publisher) as session:
-        for number in (1, 2):
-            session.submit(number)
+        session.submit(1)
+        await written()  # the second is not in the same batch
+        session.submit(2)
         assert await session.confirmed_numbers(2) == [1, 2]
     assert numbers(client) == [2]
 
