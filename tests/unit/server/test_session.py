@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from live_objects import MOST, growth_of
 
 from teltonika.codecs import (
     AVL_CODECS,
@@ -29,6 +30,7 @@ IMEI = "356307042441013"
 CODEC = AVL_CODECS.by_name("8")
 PACKET = encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)])
 EMPTY = encode_packet(CODEC, [])
+UNFINISHED = encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)] * 255)[:9_000]
 WRONG_CRC = PACKET[:-1] + bytes((PACKET[-1] ^ 1,))
 SKIPPED = encode_frame(b"\x0c\x01\x77\x00\x00\x00\x01x\x01")  # a type that there is not
 EMPTY_TEXT = encode_message(CommandMessage(0x0C, MessageType.RESPONSE, b""))
@@ -435,4 +437,57 @@ async def test_a_large_packet_that_is_whole_at_last_counts_no_more() -> None:
     assert owner.unfinished_bytes == 0
     session.data_received(packet[:5_000])
     session.connection_lost(None)
+    assert owner.unfinished_bytes == 0
+
+
+def _superseded(owner: Owner) -> None:
+    session, _ = connected(owner)
+    session.data_received(PACKET)
+    session.superseded()
+    session.connection_lost(None)
+
+
+def _flooding(owner: Owner) -> None:
+    session, _ = connected(owner)
+    session.data_received(PACKET + b"\xff" * 2_000)
+    session.abort("too many empty frames")
+    session.connection_lost(None)
+
+
+def _too_fast(owner: Owner) -> None:
+    session, _ = connected(owner)
+    owner.allowance = Allowance(1_000, 10)
+    session.data_received(PACKET * 2)
+    session.connection_lost(ConnectionResetError("the peer is gone"))
+
+
+def _unfinished(owner: Owner) -> None:
+    session, _ = connected(owner)
+    session.data_received(UNFINISHED)
+    session.connection_lost(None)
+
+
+def _cut_off_in_its_turn(owner: Owner) -> None:
+    session, _ = connected(owner)
+    session.data_received(PACKET * 50)
+    session.connection_lost(None)
+    owner.take_turn()
+
+
+@pytest.mark.parametrize(
+    "do", [_superseded, _flooding, _too_fast, _unfinished, _cut_off_in_its_turn]
+)
+async def test_connections_that_end_otherwise_than_they_should_leave_nothing(
+    do: Callable[[Owner], None], timers: Timers
+) -> None:
+    owner = Owner()
+
+    def once() -> None:
+        do(owner)
+        timers.clear()
+        owner.publisher.packets.clear()
+        owner.lines.clear()
+        owner.identified.clear()
+
+    assert growth_of(once) <= MOST
     assert owner.unfinished_bytes == 0
