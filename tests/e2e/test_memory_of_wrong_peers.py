@@ -25,7 +25,7 @@ from teltonika.codecs import encode_imei
 
 StartServer = Callable[..., ServerProcess]
 TIMES = 20_000
-FEWER_TIMES = 1_500
+FEWER_TIMES = 1_200
 """Where each takes a connection of its own: still more than what may stay. What a connection
 does with its bytes is done 20,000 times by `test_memory_of_wrong_bytes.py`, without sockets."""
 WARM_UP_PART = 10
@@ -33,6 +33,8 @@ WARM_UP_PART = 10
 AT_A_TIME = 50
 MOST_BYTES = 8_000_000
 """By so much may the process grow: 400 bytes for each of 20,000 peers."""
+MOST_DESCRIPTORS = 100
+"""The last peers' may be open yet."""
 QUIET = ("--log-lines-per-peer", "20")
 SETTLES_WITHIN_S = 30.0
 
@@ -50,6 +52,7 @@ class Counted:
         """``peers`` has so many come and go; only what the last of them left may be there yet."""
         await peers(times // WARM_UP_PART)
         before, resident = await self._counts(), self._process.memory_info().rss
+        descriptors = self._process.num_fds()
         await peers(times)
         deadline = time.monotonic() + SETTLES_WITHIN_S
         while True:
@@ -58,6 +61,7 @@ class Counted:
                 break
         assert growth < MOST
         assert self._process.memory_info().rss - resident < MOST_BYTES
+        assert self._process.num_fds() < descriptors + MOST_DESCRIPTORS
 
     async def _counts(self) -> tuple[int, int]:
         return await asyncio.to_thread(counted_server.counts_of, self._name)
