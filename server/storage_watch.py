@@ -64,7 +64,7 @@ PENDING_BYTES = 768
 PENDING_SHARE = 4
 """Groups that have pending what takes this part of a stream's bytes are reported."""
 LOGGED_AGAIN_S = 60.0
-"""As long as there is too little room, the log says so this often."""
+"""As long as there is too little room, or a stream is trimmed, the log says so this often."""
 UNKNOWN_S = 60.0
 """After so long without an answer about its memory a Redis is not held to be full any more."""
 MIB = 1 << 20
@@ -271,6 +271,8 @@ class _StreamBound:
         self._took_s = 0.0
         self._refusal = ""
         self._has_pending = False
+        self._unlogged = 0  # entries that went
+        self._logged_at = -LOGGED_AGAIN_S
 
     async def keep(self, link: RedisLink, used: int) -> None:
         """Trim the stream if it is too large; ``used``: memory of all that Redis has.
@@ -312,7 +314,10 @@ class _StreamBound:
         self._least_used, self._room = used - freed, max(self._room, self.part - size)
         if entries:
             self._counters.stream_byte_trims += 1
-            log.debug("stream_trimmed", stream=self._stream, entries=entries, freed_bytes=freed)
+            self._unlogged += entries
+            if loop.time() - self._logged_at >= LOGGED_AGAIN_S:
+                log.warning("stream_trimmed", stream=self._stream, entries=self._unlogged)
+                self._logged_at, self._unlogged = loop.time(), 0
 
     async def _trim(self, link: RedisLink) -> tuple[int, int, int]:
         """Bytes that the entries take now, how many went, and how many bytes that freed."""
