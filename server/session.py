@@ -159,6 +159,10 @@ class Session(asyncio.Protocol):
         if self._has_held or self._is_paused(_STOPS_WORK):
             self._held += data  # it was read before the pause took hold
             self._hold_rest()
+        elif self._unfinished_bytes + len(data) > TURN_BYTES:
+            # A large packet takes up to 30 ms; those of many may be finished at the same moment.
+            self._held = data
+            self._hold_rest()
         else:
             self._work_off(data, listener.turns.most_events)
 

@@ -12,6 +12,8 @@ from teltonika.codecs import (
     AvlPacket,
     AvlRecord,
     CommandMessage,
+    IoElement,
+    IoElements,
     MessageType,
     encode_imei,
     encode_message,
@@ -23,13 +25,14 @@ from teltonika.server.allowance import Allowance
 from teltonika.server.authority import Admission
 from teltonika.server.config import ServerSettings
 from teltonika.server.counters import Counters
-from teltonika.server.session import FLOOD_PAUSE_S, Pause, Session
+from teltonika.server.session import FLOOD_PAUSE_S, TURN_BYTES, Pause, Session
 from teltonika.server.turns import TURN_EVENTS
 
 IMEI = "356307042441013"
 CODEC = AVL_CODECS.by_name("8")
 PACKET = encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)])
 EMPTY = encode_packet(CODEC, [])
+LARGE_IO = IoElements.of([IoElement.variable(1, bytes(20_000))])
 UNFINISHED = encode_packet(CODEC, [AvlRecord(1, 0, 0, 0, 0, 0, 0, 0)] * 255)[:9_000]
 WRONG_CRC = PACKET[:-1] + bytes((PACKET[-1] ^ 1,))
 SKIPPED = encode_frame(b"\x0c\x01\x77\x00\x00\x00\x01x\x01")  # a type that there is not
@@ -204,9 +207,25 @@ async def test_a_frame_that_is_larger_than_a_turn_comes_in_several() -> None:
     turns = 0
     while owner.take_turn():
         turns += 1
-    assert turns == 2  # of 16 KiB each: the packets have 38,575 bytes
+    assert turns == 3  # of 16 KiB each: the packets have 38,575 bytes
     assert len(owner.publisher.packets) == 5
     assert transport.is_read
+
+
+async def test_a_large_packet_waits_for_its_turn_whoever_else_finishes_one() -> None:
+    owner = Owner()
+    owner.allowance = Allowance(10**9, 10**9)
+    record = AvlRecord(1, 0, 0, 0, 0, 0, 0, 0, io=LARGE_IO)
+    large = encode_packet(AVL_CODECS.by_name("8E"), [record])
+    assert len(large) > TURN_BYTES
+    session, _ = connected(owner)
+    session.data_received(large[:-1])
+    while owner.take_turn():
+        pass
+    session.data_received(large[-1:])
+    assert not owner.publisher.packets
+    assert owner.take_turn()
+    assert len(owner.publisher.packets) == 1
 
 
 async def test_where_many_have_much_each_has_one_frame_first() -> None:
@@ -307,6 +326,7 @@ async def test_nothing_is_worked_off_of_what_comes_after_a_violation() -> None:
     owner = Owner()
     session, transport = connected(owner)
     session.data_received(b"GET / HTTP/1.1\r\n" * 10_000)
+    assert owner.take_turn()
     assert not owner.take_turn()
     assert owner.lines.count("protocol_violation") == 1
     assert transport.ended == "closed"
