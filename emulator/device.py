@@ -167,7 +167,8 @@ class Device:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
                     await wire.lost.wait()
-            wire.transport.abort()
+            if not wire.lost.is_set():  # it has no event loop any more then
+                wire.transport.abort()
             await wire.lost.wait()
 
     async def send(self, records: int | AvlRecord | Iterable[AvlRecord]) -> None:

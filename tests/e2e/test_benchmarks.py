@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from benchmarks.asked import ASKED
 from benchmarks.cost_model import COSTS
@@ -14,6 +15,7 @@ from benchmarks.report import Report, markdown
 from benchmarks.scaling import Scaling
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(240)  # processes by the dozen: slow on a busy machine
 
 
 def run(module: str, *arguments: str) -> str:
@@ -22,7 +24,7 @@ def run(module: str, *arguments: str) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert result.returncode == 0, result.stderr
