@@ -179,7 +179,7 @@ def test_when_the_log_is_read_again_it_goes_on_and_says_what_is_missing(
     assert rest[-1]["log_lines_dropped"] == lost
 
 
-@pytest.mark.parametrize(("kind", "workers"), [(FULL, "1"), (CLOSED, "1"), (BLOCKED, "2")])
+@pytest.mark.parametrize(("kind", "workers"), [*((kind, "1") for kind in KINDS), (BLOCKED, "2")])
 def test_a_server_whose_line_cannot_be_printed_serves(
     tmp_path: Path, kind: str, workers: str
 ) -> None:

@@ -509,5 +509,5 @@ async def test_connections_that_end_otherwise_than_they_should_leave_nothing(
         owner.lines.clear()
         owner.identified.clear()
 
-    assert growth_of(once, 500, 5_000) <= MOST
+    assert growth_of(once) <= MOST
     assert owner.unfinished_bytes == 0
