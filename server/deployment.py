@@ -134,7 +134,8 @@ class Cluster:
 
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
-        self._addresses = set(url.addresses)
+        self._known = set(url.addresses)
+        """Those that were there when it was asked last."""
         self._by_slot: dict[int, tuple[str, int]] = {}
         self._asked: dict[int, tuple[str, int]] = {}
         """Where a slot is moving to that has lost a key already."""
@@ -184,9 +185,22 @@ class Cluster:
         return error.host or host, int(error.port)
 
     async def _look_up(self) -> None:
+        """The URL's nodes are asked first: of the others one may have left since, and who is asked
+        there now may be another cluster."""
+        try:
+            await self._ask(set(self.url.addresses))
+        except RedisConnectionError:
+            others = self._known.difference(self.url.addresses)
+            if not others:
+                raise
+            await self._ask(others)
+        self._is_stale = False
+
+    async def _ask(self, addresses: set[tuple[str, int]]) -> None:
+        """Raises RedisConnectionError if none of them knows a node that has slots."""
         arguments = {**self.url.arguments(), "socket_timeout": LOOK_UP_TIMEOUT_S}
         client = RedisCluster(
-            startup_nodes=[ClusterNode(*address) for address in self._addresses],
+            startup_nodes=[ClusterNode(*address) for address in addresses],
             require_full_coverage=False,
             **arguments,
         )
@@ -196,6 +210,8 @@ class Cluster:
             await nodes.initialize()
         except RedisClusterException as error:
             raise RedisConnectionError(str(error)) from error
+        except IndexError as error:  # it takes the first primary without a look
+            raise RedisConnectionError("no node of the cluster has slots") from error
         finally:
             await nodes.aclose()
             await nodes.aclose("startup_nodes")
@@ -203,10 +219,7 @@ class Cluster:
             slot: (primary.host, int(primary.port))
             for slot, (primary, *_) in nodes.slots_cache.items()
         }
-        # not those that have left: who is asked there later may be another cluster
-        self._addresses = set(self.url.addresses)
-        self._addresses |= {(node.host, int(node.port)) for node in nodes.nodes_cache.values()}
-        self._is_stale = False
+        self._known = {(node.host, int(node.port)) for node in nodes.nodes_cache.values()}
 
 
 async def _never() -> None:

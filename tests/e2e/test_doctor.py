@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from certificates import Certificates
 from free_ports import free_port
-from loading_valkey import answers_loading, slow_load, start_with_much_to_load
+from loading_valkey import load_slowly, start_with_much_to_load, wait_until_it_answers
 from own_valkey import OwnValkey
 from serving import IMEI, MESSAGES, STREAM, TELTONIKA, BareDevice, ServerProcess, run_teltonika
 from small_disk import NoSmallDiskError, small_disk
@@ -147,10 +147,8 @@ def test_a_redis_that_stands_still_is_not_waited_for_for_ever(tmp_path: Path) ->
 
 def test_a_redis_that_loads_its_data_is_waited_for(valkey: OwnValkey) -> None:
     client = start_with_much_to_load(valkey)
-    valkey.kill()
-    valkey.launch(*slow_load(4_000))
-    while not answers_loading(client):
-        pass
+    load_slowly(valkey)
+    wait_until_it_answers(client)
     found = doctor(redis=valkey.url)
     assert outcome(found, "redis") == "warning"
     assert "loading its data" in found["redis"]["found"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from loading_valkey import answers_loading, slow_load, start_with_much_to_load
+from loading_valkey import hurry, load_slowly, start_with_much_to_load, wait_until_refusing
 from own_valkey import OwnValkey, wait_until_refused
 from serving import (
     IMEI,
@@ -93,11 +93,11 @@ def test_while_redis_loads_nothing_is_acknowledged_and_the_log_says_so_in_a_few_
     with BareDevice(server.port) as device:
         device.send(packet(0))
         assert device.acknowledged() == 1
-        valkey.kill()
-        valkey.launch(*slow_load(1_500))
+        load_slowly(valkey)
         device.send(packet(1))
+        wait_until_refusing(client)
         assert device.silent_for(0.8)
-        client = valkey.wait_until_ready()
+        hurry(client)
         assert device.acknowledged() == 1
     assert [entry["ts"][-8:-5] for entry in server.entries()] == [":00", ":01"]
     told = [line["error"] for line in server.logged("redis_unavailable")]
@@ -110,16 +110,21 @@ def test_a_server_that_starts_while_redis_loads_waits(
     valkey: OwnValkey, start_server: StartServer
 ) -> None:
     client = start_with_much_to_load(valkey)
-    valkey.kill()
-    valkey.launch(*slow_load(4_000))
-    while not answers_loading(client):
-        pass
+    load_slowly(valkey)
+    hurrying = threading.Thread(target=hurry_once_refusing, args=(client,))
+    hurrying.start()
     server = start_server(redis_url=valkey.url)
+    hurrying.join()
     assert len(server.logged("redis_is_loading")) == 1
     with BareDevice(server.port) as device:
         device.send(packet(0))
         assert device.acknowledged() == 1
     client.close()
+
+
+def hurry_once_refusing(client: redis.Redis) -> None:
+    wait_until_refusing(client)
+    hurry(client)
 
 
 def test_while_a_foreign_script_runs_nothing_is_acknowledged(

@@ -114,6 +114,9 @@ class Server:
         return peer
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._server.is_serving():  # accepted in the moment in which it was closed
+            writer.close()
+            return
         peer = Peer(reader, writer)
         self._accepted.append(peer)
         self._peers.put_nowait(peer)
