@@ -45,7 +45,7 @@ def parts(seed: int, part: int) -> dict[str, Callable[[], Iterator[Figure | Abse
         "Starts": lambda: startup.measure(3),
         "Ingest": lambda: ingest.measure(seed, part),
         "Workers and shards": lambda: spread.measure(seed, part),
-        "ACK latency": lambda: ingest.measure_latency(seed, 3.0 / part),
+        "ACK latency": lambda: ingest.measure_latency(seed, 3.0, part),
         "Hostile": lambda: hostile.measure(seed, part),
         "Connections": lambda: connections.measure(seed, part),
         "Commands": lambda: _commands(seed, part),

@@ -77,7 +77,7 @@ def by_connections(seed: int, part: int) -> Iterator[Point]:
 def by_waiting_connections(seed: int, part: int) -> Iterator[Point]:
     for count in _ends((10, 100, 1_000, 5_000), part):
         connections_now = max(1, count // part)
-        latency = ingest.latency_at_half(ingest.MANY, connections_now, seed, 2.0 / part)
+        latency = ingest.latency_at_half(ingest.MANY, connections_now, seed, 2.0, part)
         yield Point("p50", count, latency.p50)
         yield Point("p99", count, latency.p99)
 

@@ -43,6 +43,9 @@ OPTIONS = {
     "TELTONIKA_HEARTBEAT_TTL": str(HEARTBEAT_TTL_S),
 }
 QUICK_KINDS = 1
+NICENESS = 19
+"""Of the attackers: on machines of their own they would take no processor from the others. Not in a
+quick run, which other work may keep them from coming to their turn at all."""
 ALONE = "alone"
 HEALTH, HEARTBEAT = "/healthz, longest", "heartbeat, oldest"
 
@@ -109,7 +112,7 @@ async def _measure_kind(
     felt = [alone]
     half = alone.packets_per_second / 2
     for hostile in HOSTILE:
-        attack = attacking(server.port, [name], hostile)
+        attack = attacking(server.port, [name], hostile, NICENESS if part == 1 else 0)
         await asyncio.to_thread(attack.__enter__)
         try:
             felt.append(await _felt(server, devices, closed_s, paced_s, half))

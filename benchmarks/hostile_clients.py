@@ -118,14 +118,16 @@ class Attack:
 
 
 @contextlib.contextmanager
-def attacking(port: int, names: Sequence[str], each: int) -> Iterator[Attack]:
-    """``each`` clients of every kind named, until the block is left; all are connected once, or
-    have tried it, when it begins."""
+def attacking(port: int, names: Sequence[str], each: int, niceness: int = 0) -> Iterator[Attack]:
+    """``each`` clients of every kind named, until the block is left, in a process of that niceness;
+    all that they send is made when it begins."""
     context = multiprocessing.get_context("spawn")
     counts = context.Array("q", 2)
     begun = context.Barrier(2)
     process = context.Process(
-        target=_attack, args=(port, list(names), each, counts, begun), daemon=True
+        target=_attack,
+        args=(port, list(names), each, niceness, counts, begun),
+        daemon=True,
     )
     process.start()
     try:
@@ -137,9 +139,14 @@ def attacking(port: int, names: Sequence[str], each: int) -> Iterator[Attack]:
 
 
 def _attack(
-    port: int, names: Sequence[str], each: int, counts: "SynchronizedArray[int]", begun: Barrier
+    port: int,
+    names: Sequence[str],
+    each: int,
+    niceness: int,
+    counts: "SynchronizedArray[int]",
+    begun: Barrier,
 ) -> None:
-    os.nice(19)  # on machines of their own they would take no processor from the others
+    os.nice(niceness)
     chosen = [(kind, kind.pieces()) for kind in kinds() if kind.name in names]
     threads = [
         threading.Thread(target=_run, args=(port, number, kind, pieces, counts), daemon=True)

@@ -103,26 +103,31 @@ class Latency(msgspec.Struct, frozen=True):
     p999: float
 
 
-def measure_latency(seed: int, seconds: float) -> Iterator[Figure]:
-    """One round: how long an ACK takes while devices send half of what they could."""
+def measure_latency(seed: int, seconds: float, part: int) -> Iterator[Figure]:
+    """One round: how long an ACK takes while devices send half of what they could, for so long;
+    everything is smaller by ``part``."""
     for workload in (MANY, ONE):
-        latency = latency_at_half(workload, LATENCY_CONNECTIONS, seed, seconds)
+        latency = latency_at_half(workload, LATENCY_CONNECTIONS, seed, seconds, part)
         yield Figure(f"{workload.name}, packets", latency.packets_per_second, "packets/s")
         yield Figure(f"{workload.name}, p50", latency.p50, "ms")
         yield Figure(f"{workload.name}, p99", latency.p99, "ms")
         yield Figure(f"{workload.name}, p99.9", latency.p999, "ms")
 
 
-def latency_at_half(workload: Workload, connections: int, seed: int, seconds: float) -> Latency:
-    """First what so many devices can send, then half of it, for so long."""
+def latency_at_half(
+    workload: Workload, connections: int, seed: int, seconds: float, part: int
+) -> Latency:
+    """First what so many devices can send, then half of it, for so long; both by ``part`` less."""
     with running_server() as server:
         # few connections wait for the disk after each packet
-        most = min(max(2, PACKETS[workload.name, LATENCY_CONNECTIONS] // connections), 800)
+        most = PACKETS[workload.name, LATENCY_CONNECTIONS] // part // connections
+        most = min(max(2, most), 800)
         packets = workload.packets(most, seed)
         took_s = one_by_one(server.port, connections, packets, echo=False)
         half = connections * most / took_s / 2
         # others than before: what is sent again is answered without being stored
-        packets = workload.packets(max(1, round(half * seconds / connections)), seed + 1)
+        each = max(2, round(half * seconds / part / connections))
+        packets = workload.packets(each, seed + 1)
         taken_ms = [1000 * taken for taken in latencies_s(server.port, connections, packets, half)]
     cuts = quantiles(taken_ms, n=1000, method="inclusive")
     return Latency(half, cuts[499], cuts[989], cuts[998])
