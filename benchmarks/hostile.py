@@ -2,7 +2,8 @@
 
 Each kind of attack has a server of its own. On it the honest devices first send alone: in a closed
 loop, and then half as much at moments of their own; then both again with one hostile connection,
-and with fifty. An answer that has not come when a phase ends counts with its age.
+and with fifty. A device waits for each ACK before it sends on; what an ACK took counts from the
+moment at which its packet was due, and one that has not come when a phase ends with its age.
 """
 
 import asyncio
@@ -186,7 +187,8 @@ class _Honest(asyncio.Protocol):
         self._imei = imei
         self._packets = packets
         self._next = count()
-        self._sent: deque[float] = deque()
+        self._due: deque[float] = deque()
+        """When each packet was to be sent that is not acknowledged; the first of them is sent."""
         self._latencies_s: list[float] = []
         self._pending = b""
         self._settled = asyncio.Event()
@@ -204,12 +206,15 @@ class _Honest(asyncio.Protocol):
             return
         now = time.perf_counter()
         self._pending += data
-        for _ in range(len(self._pending) // 4):
-            self._latencies_s.append(now - self._sent.popleft())
-        self._pending = self._pending[len(self._pending) // 4 * 4 :]
-        if self.is_closed_loop and not self._sent:
-            self.send()
-        if not self._sent:
+        if len(self._pending) < 4:
+            return
+        self._pending = self._pending[4:]
+        self._latencies_s.append(now - self._due.popleft())
+        if self.is_closed_loop:
+            self._due.append(now)
+        if self._due:
+            self._write()
+        else:
             self._settled.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -223,8 +228,13 @@ class _Honest(asyncio.Protocol):
         self.send()
 
     def send(self) -> None:
+        """At once, or when all before are acknowledged: as the protocol wants it."""
         self._settled.clear()
-        self._sent.append(time.perf_counter())
+        self._due.append(time.perf_counter())
+        if len(self._due) == 1:
+            self._write()
+
+    def _write(self) -> None:
         self.transport.write(self._packets[next(self._next) % len(self._packets)])
 
     async def settled(self) -> None:
@@ -232,10 +242,11 @@ class _Honest(asyncio.Protocol):
         await self._settled.wait()
 
     def take(self, *, with_waiting: bool = False) -> list[float]:
-        """What ACKs took since the last time; with the ages of those that are waited for."""
+        """What ACKs took since the last time, from when their packets were due; with the ages of
+        those that are waited for."""
         taken, self._latencies_s = self._latencies_s, []
         now = time.perf_counter()
-        return taken + ([now - sent for sent in self._sent] if with_waiting else [])
+        return taken + ([now - sent for sent in self._due] if with_waiting else [])
 
 
 class _Looks:
