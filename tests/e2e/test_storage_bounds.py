@@ -55,7 +55,7 @@ def wait_until_no_larger(client: redis.Redis, key: str, size: int) -> None:
 def test_large_records_leave_no_more_bytes_on_the_stream_than_it_may_have(
     start_server: StartServer,
 ) -> None:
-    server = start_server("--stream-max-bytes", "32MiB", *METRICS)
+    server = start_server("--stream-max-bytes", "32MiB", "--max-device-rate", "0", *METRICS)
     with BareDevice(server.port) as device:
         send(device, range(2_000))
         for turn in range(4):
