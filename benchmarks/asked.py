@@ -92,21 +92,18 @@ ASKED = (
     ),
     *(
         Asked(
-            f"honest devices' ACK p99, {hostile.among(connections)} of the worst kind, times alone",
+            f"honest devices' {what} {hostile.among(connections)} of the worst of {group}, "
+            "times alone",
             "Hostile",
-            hostile.worst(connections, "p99"),
-            at_most=3.0,
+            hostile.worst(group, connections, figure),
+            **bound,
         )
-        for connections in hostile.HOSTILE
-    ),
-    *(
-        Asked(
-            f"honest devices' rate, {hostile.among(connections)} of the worst kind, times alone",
-            "Hostile",
-            hostile.worst(connections, "packets"),
-            at_least=bound,
+        for group in hostile.GROUPS
+        for connections, at_least in zip(hostile.HOSTILE, (0.7, 0.4), strict=True)
+        for what, figure, bound in (
+            ("ACK p99", "p99", {"at_most": 3.0}),
+            ("rate", "packets", {"at_least": at_least}),
         )
-        for connections, bound in zip(hostile.HOSTILE, (0.7, 0.4), strict=True)
     ),
     Asked("/healthz under attack, longest, ms", "Hostile", hostile.HEALTH, at_most=1_000.0),
     Asked(

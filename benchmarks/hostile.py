@@ -43,7 +43,13 @@ OPTIONS = {
     "TELTONIKA_HEARTBEAT_INTERVAL": str(HEARTBEAT_INTERVAL_S),
     "TELTONIKA_HEARTBEAT_TTL": str(HEARTBEAT_TTL_S),
 }
-QUICK_KINDS = 1
+CONNECTED = "hostile devices"
+STORMS = "connection storms"
+GROUPS = {
+    CONNECTED: [kind.name for kind in kinds() if kind.says_imei],
+    STORMS: [kind.name for kind in kinds() if not kind.says_imei],
+}
+"""Those that stay connected, and those that the server closes at once and that come again."""
 NICENESS = 19
 """Of the attackers: on machines of their own they would take no processor from the others. Not in a
 quick run, which other work may keep them from coming to their turn at all."""
@@ -55,8 +61,9 @@ def among(hostile: int) -> str:
     return f"with {hostile}"
 
 
-def worst(hostile: int, what: str) -> str:
-    return f"worst kind, {among(hostile)}, {what} beside that {ALONE}"
+def worst(group: str, hostile: int, what: str) -> str:
+    """The figure's name: the worst kind of one of `GROUPS`."""
+    return f"{group}, worst kind, {among(hostile)}, {what} beside that {ALONE}"
 
 
 class Felt(msgspec.Struct, frozen=True):
@@ -71,9 +78,8 @@ class Felt(msgspec.Struct, frozen=True):
 def measure(seed: int, part: int) -> Iterator[Figure]:
     """One round; everything is shorter by ``part``, and then only some kinds are measured."""
     packets = ONE.packets(2_000, seed)
-    names = [kind.name for kind in kinds()]
     all_felt: dict[str, list[Felt]] = {}
-    for name in names if part == 1 else names[:QUICK_KINDS]:
+    for name in (name for names in GROUPS.values() for name in (names if part == 1 else names[:1])):
         with running_server(OPTIONS) as server:
             all_felt[name] = run(_measure_kind(server, name, packets, part))
     for name, felt in all_felt.items():
@@ -88,12 +94,13 @@ def measure(seed: int, part: int) -> Iterator[Figure]:
             yield Figure(f"{name}, {where}, p99", 1000 * one.p99_s, "ms", beside["p99"])
             yield Figure(f"{name}, {where}, /healthz", 1000 * one.health_s, "ms")
             yield Figure(f"{name}, {where}, heartbeat", one.heartbeat_age_s, "s")
-    for place, hostile in enumerate(HOSTILE, start=1):
-        pairs = [(felt[0], felt[place]) for felt in all_felt.values()]
-        rates = [theirs.packets_per_second / alone.packets_per_second for alone, theirs in pairs]
-        latencies = [theirs.p99_s / alone.p99_s for alone, theirs in pairs]
-        yield Figure(worst(hostile, "packets"), min(rates), "×")
-        yield Figure(worst(hostile, "p99"), max(latencies), "×")
+    for group, names in GROUPS.items():
+        for place, hostile in enumerate(HOSTILE, start=1):
+            pairs = [(felt[0], felt[place]) for name, felt in all_felt.items() if name in names]
+            rates = [with_.packets_per_second / alone.packets_per_second for alone, with_ in pairs]
+            latencies = [with_.p99_s / alone.p99_s for alone, with_ in pairs]
+            yield Figure(worst(group, hostile, "packets"), min(rates), "×")
+            yield Figure(worst(group, hostile, "p99"), max(latencies), "×")
     every = [one for felt in all_felt.values() for one in felt]
     yield Figure(HEALTH, 1000 * max(one.health_s for one in every), "ms")
     yield Figure(HEARTBEAT, max(one.heartbeat_age_s for one in every), "s")

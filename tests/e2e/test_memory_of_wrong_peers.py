@@ -36,6 +36,8 @@ MOST_BYTES = 8_000_000
 MOST_DESCRIPTORS = 100
 """The last peers' may be open yet."""
 QUIET = ("--log-lines-per-peer", "20")
+MOST_LINES = 50
+"""A server may log of them, whatever minute begins meanwhile."""
 SETTLES_WITHIN_S = 30.0
 
 
@@ -52,7 +54,7 @@ class Counted:
         """``peers`` has so many come and go; only what the last of them left may be there yet."""
         await peers(times // WARM_UP_PART)
         before, resident = await self._counts(), self._process.memory_info().rss
-        descriptors = self._process.num_fds()
+        descriptors, lines = self._process.num_fds(), len(self.server.log())
         await peers(times)
         deadline = time.monotonic() + SETTLES_WITHIN_S
         while True:
@@ -62,6 +64,7 @@ class Counted:
         assert growth < MOST
         assert self._process.memory_info().rss - resident < MOST_BYTES
         assert self._process.num_fds() < descriptors + MOST_DESCRIPTORS
+        assert len(self.server.log()) < lines + MOST_LINES
 
     async def _counts(self) -> tuple[int, int]:
         return await asyncio.to_thread(counted_server.counts_of, self._name)
