@@ -31,6 +31,11 @@ BACKLOG = 4096
 KERNEL_BUFFER_BYTES = 32_768
 """For what a device sends and the server has not read, and for what the device has not: Linux takes
 twice as much, and without it up to 6 MiB a connection. No device sends 32 KiB ahead of its ACKs."""
+STRANGER_PAUSE_S = 0.001
+"""Strangers that are closed and come again at once take so much less of the processor's time from
+the devices that are connected."""
+MOST_STRANGERS = 20
+"""So many are paused for at a time at most: devices that come meanwhile wait, too."""
 SHORTAGE_PAUSE_S = 0.5
 """Between two tries to accept while descriptors or buffers are short."""
 SHORTEST_HANDSHAKE_S = 0.1
@@ -54,8 +59,10 @@ class Acceptor:
         proxy_protocol: bool,
         handshake_timeout_s: float,
         turns: HandshakeTurns,
+        stranger_pause_s: float = STRANGER_PAUSE_S,
     ) -> None:
-        """``handshake_timeout_s``: for the balancer's header, and for TLS."""
+        """``handshake_timeout_s``: for the balancer's header, and for TLS. ``stranger_pause_s``:
+        nobody is accepted for so long for each connection that has ended without an IMEI."""
         self._make_session = make_session
         self._limits = limits
         self._peer_log = peer_log
@@ -67,6 +74,8 @@ class Acceptor:
         self._sockets: list[socket.socket] = []
         self._closed = asyncio.Event()
         self._short = False
+        self._stranger_pause_s = stranger_pause_s
+        self._strangers = 0
         self._listens = False
 
     def bind(self, host: str, port: int, *, shared: bool = False) -> int:
@@ -104,6 +113,11 @@ class Acceptor:
         finally:
             self._close_sockets()
 
+    def stranger_left(self) -> None:
+        """A connection has ended, and no device was at its other end."""
+        self._strangers += 1
+        self._counters.strangers += 1
+
     def close(self) -> None:
         """Listen no more, from this moment on; who is just coming in may still."""
         self._closed.set()
@@ -115,6 +129,10 @@ class Acceptor:
     async def _accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            if self._strangers:
+                seconds = min(self._strangers, MOST_STRANGERS) * self._stranger_pause_s
+                self._strangers = 0
+                await asyncio.sleep(seconds)
             try:
                 connection, address = await loop.sock_accept(listening)
             except OSError as error:
@@ -166,6 +184,7 @@ class Acceptor:
         finally:
             if session is None or not session.opened:
                 connection.close()
+                self.stranger_left()
                 self._limits.leave()
                 if session is not None:
                     self._limits.leave_from(peer.host)

@@ -39,6 +39,8 @@ class Counters(msgspec.Struct):
     connections: int = 0
     refused_by_max_connections: int = 0
     refused_by_max_connections_per_address: int = 0
+    strangers: int = 0
+    """Connections that ended without an IMEI."""
     waited_for_max_handshakes: int = 0
     descriptor_shortages: int = 0
     """How often nobody could be accepted for want of file descriptors or socket buffers."""

@@ -261,6 +261,8 @@ class Listener:
         self._silence.closed(session)
         self._limits.leave()
         self._limits.leave_from(session.peer.host)
+        if session.imei is None:
+            self._acceptor.stranger_left()
         self.session_unusable(session)
         if not self._sessions:
             self._empty.set()

@@ -70,6 +70,18 @@ def test_one_address_has_a_limit_of_its_own(start_server: StartServer) -> None:
     assert stopped(server)["refused_by_max_connections_per_address"] == 1
 
 
+def test_who_ends_without_an_imei_is_a_stranger(start_server: StartServer) -> None:
+    """So the next ones are taken in more slowly."""
+    server = start_server("--max-per-address", "1")
+    for junk in (b"GET / HTTP/1.1\r\n\r\n", b""):
+        with BareDevice(server.port, imei=None) as stranger:
+            stranger.send(junk)
+            stranger.leave()
+    with BareDevice(server.port), BareDevice(server.port, imei=None) as refused:
+        assert refused.closed_by_server()
+    assert stopped(server)["strangers"] == 3
+
+
 def test_the_server_raises_its_own_soft_limit(start_server: StartServer) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
