@@ -93,17 +93,19 @@ ASKED = (
     *(
         Asked(
             f"honest devices' {what} {hostile.among(connections)} of the worst of {group}, "
-            "times alone",
+            "beside that alone",
             "Hostile",
-            hostile.worst(group, connections, figure),
+            hostile.name_of(kind, hostile.among(connections), figure),
+            hostile.name_of(kind, hostile.ALONE, figure),
             **bound,
         )
-        for group in hostile.GROUPS
+        for group, names in hostile.GROUPS.items()
         for connections, at_least in zip(hostile.HOSTILE, (0.7, 0.4), strict=True)
         for what, figure, bound in (
             ("ACK p99", "p99", {"at_most": 3.0}),
             ("rate", "packets", {"at_least": at_least}),
         )
+        for kind in names
     ),
     Asked("/healthz under attack, longest, ms", "Hostile", hostile.HEALTH, at_most=1_000.0),
     Asked(
@@ -116,19 +118,27 @@ ASKED = (
 
 
 def answers(lines: Sequence[Line]) -> list[Answer]:
-    """Of what was measured; a run of fewer parts, or without a peer, answers less."""
+    """Of what was measured; a run of fewer parts, or without a peer, answers less. What is asked of
+    several figures is answered by the worst of them."""
     found = {(line.part, line.name): line for line in lines}
-    given = []
+    reached: dict[str, tuple[Asked, float]] = {}
     for asked in ASKED:
         line = found.get((asked.part, asked.name))
         if line is None or (asked.beside and (asked.part, asked.beside) not in found):
             continue
-        reached = line.ratio_to(asked.beside) if asked.beside else line.median
-        sign, bound, met = (
-            ("≤", asked.at_most, reached <= asked.at_most)
-            if asked.at_most
-            else ("≥", asked.at_least, reached >= asked.at_least)
-        )
-        times = " ×" if asked.beside else ""
-        given.append(Answer(asked.what, f"{sign} {bound:g}{times}", f"{reached:.2f}{times}", met))
-    return given
+        figure = line.ratio_to(asked.beside) if asked.beside else line.median
+        if asked.what in reached:
+            worst = max if asked.at_most else min
+            figure = worst(figure, reached[asked.what][1])
+        reached[asked.what] = asked, figure
+    return [_answer(asked, figure) for asked, figure in reached.values()]
+
+
+def _answer(asked: Asked, reached: float) -> Answer:
+    sign, bound, met = (
+        ("≤", asked.at_most, reached <= asked.at_most)
+        if asked.at_most
+        else ("≥", asked.at_least, reached >= asked.at_least)
+    )
+    times = " ×" if asked.beside else ""
+    return Answer(asked.what, f"{sign} {bound:g}{times}", f"{reached:.2f}{times}", met)

@@ -61,9 +61,9 @@ def among(hostile: int) -> str:
     return f"with {hostile}"
 
 
-def worst(group: str, hostile: int, what: str) -> str:
-    """The figure's name: the worst kind of one of `GROUPS`."""
-    return f"{group}, worst kind, {among(hostile)}, {what} beside that {ALONE}"
+def name_of(kind: str, where: str, what: str) -> str:
+    """The figure's: ``where`` is `ALONE` or as `among` says it."""
+    return f"{kind}, {where}, {what}"
 
 
 class Felt(msgspec.Struct, frozen=True):
@@ -84,23 +84,15 @@ def measure(seed: int, part: int) -> Iterator[Figure]:
             all_felt[name] = run(_measure_kind(server, name, packets, part))
     for name, felt in all_felt.items():
         for where, one in zip((ALONE, *map(among, HOSTILE)), felt, strict=True):
-            beside = {
-                what: () if where == ALONE else (f"{name}, {ALONE}, {what}",)
-                for what in ("packets", "p99")
-            }
-            yield Figure(
-                f"{name}, {where}, packets", one.packets_per_second, "packets/s", beside["packets"]
+            figures = (
+                ("packets", one.packets_per_second, "packets/s"),
+                ("p99", 1000 * one.p99_s, "ms"),
             )
-            yield Figure(f"{name}, {where}, p99", 1000 * one.p99_s, "ms", beside["p99"])
-            yield Figure(f"{name}, {where}, /healthz", 1000 * one.health_s, "ms")
-            yield Figure(f"{name}, {where}, heartbeat", one.heartbeat_age_s, "s")
-    for group, names in GROUPS.items():
-        for place, hostile in enumerate(HOSTILE, start=1):
-            pairs = [(felt[0], felt[place]) for name, felt in all_felt.items() if name in names]
-            rates = [with_.packets_per_second / alone.packets_per_second for alone, with_ in pairs]
-            latencies = [with_.p99_s / alone.p99_s for alone, with_ in pairs]
-            yield Figure(worst(group, hostile, "packets"), min(rates), "×")
-            yield Figure(worst(group, hostile, "p99"), max(latencies), "×")
+            for what, value, unit in figures:
+                beside = () if where == ALONE else (name_of(name, ALONE, what),)
+                yield Figure(name_of(name, where, what), value, unit, beside)
+            yield Figure(name_of(name, where, "/healthz"), 1000 * one.health_s, "ms")
+            yield Figure(name_of(name, where, "heartbeat"), one.heartbeat_age_s, "s")
     every = [one for felt in all_felt.values() for one in felt]
     yield Figure(HEALTH, 1000 * max(one.health_s for one in every), "ms")
     yield Figure(HEARTBEAT, max(one.heartbeat_age_s for one in every), "s")
