@@ -24,10 +24,14 @@ class Allowance:
 
     def use(self, amount: int, now: float) -> float:
         """Use ``amount``, allowed or not; the seconds until all that was used will be allowed."""
-        used = max(0.0, self._used - self._rate * (now - self._used_at)) + amount
-        self._used = min(used, 2 * self._burst)  # others may have used it up in a device's name
+        left = self._used - self._rate * (now - self._used_at)
+        used = left + amount if left > 0.0 else amount
         self._used_at = now
-        return max(0.0, self._used - self._burst) / self._rate
+        if used <= self._burst:
+            self._used = used
+            return 0.0
+        self._used = min(used, 2 * self._burst)  # others may have used it up in a device's name
+        return (self._used - self._burst) / self._rate
 
     def wait_s(self, now: float) -> float:
         """Seconds until everything used so far will have been allowed; 0 if it is already."""

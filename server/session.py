@@ -156,7 +156,7 @@ class Session(asyncio.Protocol):
                 seconds := self._bytes_allowed.use(len(data), now)
             ):
                 self._slow_down(seconds)
-        if self._has_held or self._is_paused(_STOPS_WORK):
+        if self._more_is_read or self._held or (self._pauses and self._is_paused(_STOPS_WORK)):
             self._held += data  # it was read before the pause took hold
             self._hold_rest()
         elif self._unfinished_bytes + len(data) > TURN_BYTES:
@@ -337,14 +337,16 @@ class Session(asyncio.Protocol):
         """What one turn allows of ``data``, and ``most`` frames; the rest is held."""
         if self._pauses and self._wants_nothing:
             return
-        piece = b"" if self._more_is_read else data[:TURN_BYTES]  # no copy, if it is all
-        self._held = data[len(piece) :]
+        piece, self._held = data, b""
+        if self._more_is_read or len(data) > TURN_BYTES:
+            piece = b"" if self._more_is_read else data[:TURN_BYTES]
+            self._held = data[len(piece) :]
         if self.trace is not None or self.imei is None:
             self._trace(piece)
         if self.imei is None:  # with the IMEI it may turn out that what comes after it must wait
             self._handle(self._connection.receive_data(piece, 1))
             piece = b""
-        if not self._is_paused(_STOPS_WORK):
+        if not (self._pauses and self._is_paused(_STOPS_WORK)):
             events = self._connection.receive_data(piece, most)
             self._handle(events)
             if len(events) > 1:
@@ -356,7 +358,7 @@ class Session(asyncio.Protocol):
         if self._pauses and self._wants_nothing:
             self._held, self._more_is_read = b"", False
             self._close_if_done()
-        elif self._has_held:
+        elif self._more_is_read or self._held:
             self._hold_rest()
         elif self._pauses:
             self.resume(Pause.TURN)
@@ -429,30 +431,43 @@ class Session(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(seconds, do)
 
     def _handle(self, events: list[ServerEvent]) -> None:
-        counters = self._listener.counters
         for event in events:
-            if (empty := _empty_frames(event)) and self._is_flood(empty):
-                return
             match event:
-                case AvlPacketReceived(packet):
-                    records = len(packet.records)
-                    counters.packets[packet.codec_id] += 1
-                    counters.records[packet.codec_id] += records
-                    self.records += records
-                    self._submit(packet)
-                case ImeiReceived(imei, luhn_valid):
-                    if not self._handshake(imei, luhn_valid=luhn_valid):
+                case AvlPacketReceived(packet) if packet.records:
+                    self._received(packet)
+                case _:
+                    if (empty := _empty_frames(event)) and self._is_flood(empty):
                         return
-                case CommandResponseReceived(message):
-                    self._listener.commands.received(self, message)
-                case CrcFailed(error):
-                    counters.crc_failures += 1
-                    self.say(logging.WARNING, "crc_failed", error=error.message)
-                case FrameSkipped(error):
-                    counters.frames_skipped += 1
-                    self.say(logging.INFO, "frame_skipped", reason=error.message)
-                case ProtocolViolation(error):
-                    self._violated(error)
+                    if not self._handle_other(event):
+                        return
+
+    def _handle_other(self, event: ServerEvent) -> bool:
+        """What brings no records; whether what follows in the same read counts."""
+        counters = self._listener.counters
+        match event:
+            case AvlPacketReceived(packet):
+                self._received(packet)
+            case ImeiReceived(imei, luhn_valid):
+                return self._handshake(imei, luhn_valid=luhn_valid)
+            case CommandResponseReceived(message):
+                self._listener.commands.received(self, message)
+            case CrcFailed(error):
+                counters.crc_failures += 1
+                self.say(logging.WARNING, "crc_failed", error=error.message)
+            case FrameSkipped(error):
+                counters.frames_skipped += 1
+                self.say(logging.INFO, "frame_skipped", reason=error.message)
+            case ProtocolViolation(error):
+                self._violated(error)
+        return True
+
+    def _received(self, packet: AvlPacket) -> None:
+        counters = self._listener.counters
+        records = len(packet.records)
+        counters.packets[packet.codec_id] += 1
+        counters.records[packet.codec_id] += records
+        self.records += records
+        self._submit(packet)
 
     def _violated(self, error: DecodeFailure) -> None:
         counters = self._listener.counters
@@ -542,7 +557,8 @@ class Session(asyncio.Protocol):
 
     def _no_more_held(self, size: int) -> None:
         self._unconfirmed_bytes -= size
-        if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
+        least = self._listener.settings.max_unconfirmed_session_bytes // 4
+        if self._pauses and self._unconfirmed_bytes <= least:
             self.resume(Pause.OWN_BYTES)
 
     def _is_paused(self, reasons: Pause) -> bool:
@@ -558,9 +574,10 @@ class Session(asyncio.Protocol):
             self._listener.counters.bytes_sent += len(data)
 
     def _close_if_done(self) -> None:
+        if not self._is_paused(Pause.ENDING) or self._awaited:
+            return
         # what is held behind these may never be worked off, and nobody was told that it was taken
-        waits = self._has_held and not self._is_paused(Pause.ALL_BYTES | Pause.PEER_READS_NOT)
-        if self._is_paused(Pause.ENDING) and not self._awaited and not waits:
+        if not self._has_held or self._is_paused(Pause.ALL_BYTES | Pause.PEER_READS_NOT):
             assert self._transport is not None
             self._transport.close()
 
