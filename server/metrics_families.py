@@ -177,6 +177,9 @@ FAMILIES: tuple[Family[Seen], ...] = (
     # connections
     _gauge("connections_open", "Open TCP connections.", lambda vitals: vitals.connections),
     _counter("connections_total", "TCP connections of devices.", lambda c: c.connections),
+    _counter(
+        "strangers_total", "TCP connections that ended without an IMEI.", lambda c: c.strangers
+    ),
     _counters(
         "handshakes_total",
         "IMEIs that devices said, by result, and whether the device is known: not on an allow-list "
