@@ -245,7 +245,7 @@ class _Honest(asyncio.Protocol):
         those that are waited for."""
         taken, self._latencies_s = self._latencies_s, []
         now = time.perf_counter()
-        return taken + ([now - sent for sent in self._due] if with_waiting else [])
+        return taken + ([now - due for due in self._due] if with_waiting else [])
 
 
 class _Looks:

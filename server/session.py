@@ -156,7 +156,7 @@ class Session(asyncio.Protocol):
                 seconds := self._bytes_allowed.use(len(data), now)
             ):
                 self._slow_down(seconds)
-        if self._more_is_read or self._held or (self._pauses and self._is_paused(_STOPS_WORK)):
+        if self._has_held or self._is_paused(_STOPS_WORK):
             self._held += data  # it was read before the pause took hold
             self._hold_rest()
         elif self._unfinished_bytes + len(data) > TURN_BYTES:
@@ -337,16 +337,14 @@ class Session(asyncio.Protocol):
         """What one turn allows of ``data``, and ``most`` frames; the rest is held."""
         if self._pauses and self._wants_nothing:
             return
-        piece, self._held = data, b""
-        if self._more_is_read or len(data) > TURN_BYTES:
-            piece = b"" if self._more_is_read else data[:TURN_BYTES]
-            self._held = data[len(piece) :]
+        piece = b"" if self._more_is_read else data[:TURN_BYTES]  # no copy, if it is all
+        self._held = data[len(piece) :]
         if self.trace is not None or self.imei is None:
             self._trace(piece)
         if self.imei is None:  # with the IMEI it may turn out that what comes after it must wait
             self._handle(self._connection.receive_data(piece, 1))
             piece = b""
-        if not (self._pauses and self._is_paused(_STOPS_WORK)):
+        if not self._is_paused(_STOPS_WORK):
             events = self._connection.receive_data(piece, most)
             self._handle(events)
             if len(events) > 1:
@@ -358,7 +356,7 @@ class Session(asyncio.Protocol):
         if self._pauses and self._wants_nothing:
             self._held, self._more_is_read = b"", False
             self._close_if_done()
-        elif self._more_is_read or self._held:
+        elif self._has_held:
             self._hold_rest()
         elif self._pauses:
             self.resume(Pause.TURN)
@@ -557,8 +555,7 @@ class Session(asyncio.Protocol):
 
     def _no_more_held(self, size: int) -> None:
         self._unconfirmed_bytes -= size
-        least = self._listener.settings.max_unconfirmed_session_bytes // 4
-        if self._pauses and self._unconfirmed_bytes <= least:
+        if self._unconfirmed_bytes <= self._listener.settings.max_unconfirmed_session_bytes // 4:
             self.resume(Pause.OWN_BYTES)
 
     def _is_paused(self, reasons: Pause) -> bool:
